@@ -1,0 +1,75 @@
+"""A trained model as one file: a path goes in, plain values and tensors come out.
+
+The file is Lightning's own. Its ``hyper_parameters`` hold all that is needed to use the model: the model's arguments as
+plain numbers, the tokenizers as JSON strings, the labels, and the run's configuration. It is read with
+``weights_only=True``, so that opening a stranger's file runs none of its code, and the class to build is chosen
+by the caller, never by the file.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lstm_readout.errors import UserError
+from lstm_readout.tokenizer import Vocabulary
+
+FORMAT = 1
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint file says of its model."""
+
+    task: str  # "classify", "translate", "generate", or the name of a task of another project
+    model: dict[str, Any]  # the arguments of the model's constructor
+    weights: dict[str, Tensor]  # the model's state_dict
+    vocabulary: Vocabulary
+    config: dict[str, Any]  # the resolved configuration of the run
+
+
+def hyper_parameters(task: str, model: dict[str, Any], vocabulary: Vocabulary, config: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``read_checkpoint`` finds again under ``hyper_parameters``: builtins only."""
+    return {"format": FORMAT, "task": task, "model": model, "vocabulary": vocabulary.to_dict(), "config": config}
+
+
+def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
+    """Read a checkpoint file.
+
+    Args:
+        path: the file.
+        task: the task it must be of; None for any.
+
+    Raises:
+        UserError: the file is missing, broken, not one of this project's, too new, or of another task.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint: no such file: '{path}'.{_files_below(path)}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        whole = zipfile.is_zipfile(path)
+        reason = "it holds more than tensors and plain values" if whole else "it is cut short, or no checkpoint at all"
+        raise UserError(f"checkpoint: could not read '{path}': {reason}. Take another file of the run.") from error
+    values = content.get("hyper_parameters") if isinstance(content, dict) else None
+    if not isinstance(values, dict) or "format" not in values or "vocabulary" not in values:
+        raise UserError(f"checkpoint: '{path}' was not written by lstm-readout. Give a .ckpt file of one of its runs.")
+    if values["format"] > FORMAT:
+        raise UserError(f"checkpoint: '{path}' has format {values['format']}, newer than {FORMAT}. Upgrade lstm-readout.")
+    if task is not None and values["task"] != task:
+        raise UserError(f"checkpoint: '{path}' was trained for task={values['task']}, not for {task}.")
+    prefix = "model."
+    weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    vocabulary = Vocabulary.from_dict(values["vocabulary"])
+    return Checkpoint(values["task"], values["model"], weights, vocabulary, values["config"])
+
+
+def _files_below(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent
+    found = sorted(str(file) for file in folder.glob("**/*.ckpt"))[:5] if folder.is_dir() else []
+    return f" There is: {', '.join(found)}." if found else ""

@@ -1,0 +1,189 @@
+"""A program that takes a config goes in; it runs as ``@hydra.main`` runs it, but the config is checked first.
+
+A mistake of the user's ends as ``error: ...`` on stderr with exit code 2: before Hydra makes a folder if the
+command line shows it, else from inside the run, and then it stands in the run's log as well.
+
+The schema of a node is the signature of its ``_target_``: see ``schema``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, cast
+
+import hydra
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.overrides import VERSION_BASE, compose_jobs, overrides_first
+from lstm_readout.schema import UNKNOWN, accepts, complaint, parameters_of
+
+__all__ = ["check_targets", "hydra_main"]
+
+log = logging.getLogger(__name__)
+
+
+def check_targets(config: DictConfig) -> None:
+    """Check every node that has a ``_target_`` against the signature of that target.
+
+    Raises:
+        UserError: lists all faults, one a line: unknown keys, wrong kinds of value, targets that are not
+            there, values that must still be given (``???``) and interpolations that lead nowhere.
+    """
+    faults: list[str] = []
+    faults.extend(_node_faults(_read_container(config, "", faults), ""))
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def hydra_main(
+    run: Callable[[DictConfig], Any],
+    *,
+    config_name: str,
+    config_module: str = "lstm_readout.configs",
+    arguments: list[str] | None = None,
+) -> None:
+    """Compose ``config_name`` with the command line's overrides as ``hydra.main`` does, and call ``run``.
+
+    Args:
+        run: the program; what it returns goes to Hydra's sweeper.
+        config_name: name of the primary config, without ``.yaml``.
+        config_module: the package that holds the configs.
+        arguments: stand in for ``sys.argv[1:]``; all of Hydra's flags hold.
+
+    Raises:
+        SystemExit: 2 after a mistake of the user's, 130 after an interrupt, else what Hydra exits with.
+    """
+    with _command_line(overrides_first(sys.argv[1:] if arguments is None else arguments)):
+        try:
+            jobs = compose_jobs(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
+            _check_jobs(jobs)
+            main = hydra.main(f"pkg://{config_module}", config_name, VERSION_BASE)
+            main(_guard(run))()
+        except UserError as error:
+            _refuse(error)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
+
+
+@contextlib.contextmanager
+def _command_line(arguments: list[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = [before[0], *arguments]  # where hydra.main reads them
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _check_jobs(jobs: list[DictConfig]) -> None:
+    """Check all jobs of a sweep and tell each fault once, though many of them may share it."""
+    faults: dict[str, None] = {}
+    for job in jobs:
+        try:
+            check_targets(job)
+        except UserError as error:
+            faults.update(dict.fromkeys(str(error).splitlines()))
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def _guard(run: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """Return the program with its errors told: Hydra itself writes none of them to the run's log."""
+
+    @functools.wraps(run)
+    def guarded(config: DictConfig) -> Any:
+        try:
+            check_targets(config)  # again: a sweeper that draws its values was stood for by one of them
+            return run(config)
+        except UserError as error:
+            _write_to_log(str(error), error, traceback=False)
+            # SystemExit passes through Hydra; of a UserError it would print the traceback and exit with 1.
+            _refuse(error)
+        except KeyboardInterrupt as error:
+            _write_to_log("interrupted", error, traceback=False)
+            raise
+        except Exception as error:
+            _write_to_log(f"{run.__name__} failed", error, traceback=True)
+            raise
+
+    return guarded
+
+
+def _write_to_log(text: str, error: BaseException, *, traceback: bool) -> None:
+    """Write to the run's log file alone: the console gets the error from ``_refuse`` or from Hydra."""
+    about = (type(error), error, error.__traceback__) if traceback else None
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), about)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
+def _refuse(error: UserError) -> NoReturn:
+    print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _read_container(node: DictConfig | ListConfig, path: str, faults: list[str]) -> Any:
+    """Return plain dicts and lists, so that the checks meet no OmegaConf error; tell what cannot be read."""
+    if isinstance(node, ListConfig):
+        return [_read(node, index, _join(path, index), faults) for index in range(len(node))]
+    return {key: _read(node, key, _join(path, key), faults) for key in node}
+
+
+def _read(parent: DictConfig | ListConfig, key: Any, where: str, faults: list[str]) -> Any:
+    if OmegaConf.is_missing(parent, key):
+        faults.append(f"{where}: must be given, for example {where}=...")
+        return UNKNOWN
+    refers = OmegaConf.is_interpolation(parent, key)
+    try:
+        value = parent[key]
+    except InterpolationToMissingValueError:
+        return UNKNOWN  # told where the value is missing
+    except OmegaConfBaseException as error:
+        text = str(cast(Any, OmegaConf.to_container(parent, resolve=False))[key])
+        if "hydra:" not in text:  # ${hydra:...} has its values only inside a run
+            faults.append(f"{where}: cannot read '{text}': {str(error).splitlines()[0]}.")
+        return UNKNOWN
+    if isinstance(value, (DictConfig, ListConfig)):
+        # What an interpolation leads to is checked where it stands.
+        return UNKNOWN if refers else _read_container(value, where, faults)
+    return value
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _node_faults(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("_target_", UNKNOWN) not in (UNKNOWN, None):
+            yield from _target_faults(value, path)
+        for key, child in value.items():
+            yield from _node_faults(child, _join(path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _node_faults(child, _join(path, index))
+
+
+def _target_faults(node: dict[Any, Any], path: str) -> Iterator[str]:
+    try:
+        parameters = parameters_of(str(node["_target_"]))
+    except LookupError as error:
+        yield f"{_join(path, '_target_')}: {error.args[0]}"
+        return
+    for key, value in node.items():
+        name, where = str(key), _join(path, key)
+        if name.startswith("_") and name.endswith("_"):
+            continue
+        kind = parameters.kinds.get(name, parameters.others)
+        if kind is None:
+            yield f"{where}: {parameters.target} takes no '{name}'. {did_you_mean(name, parameters.kinds)}"
+        elif not accepts(kind, value):
+            yield f"{where}: {complaint(kind, value, where)}"

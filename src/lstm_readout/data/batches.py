@@ -1,0 +1,85 @@
+"""What one training step sees: columns of all rows go in, one packed batch comes out.
+
+A batch type is a NamedTuple with ``collate(columns, rows)``; ``columns`` maps each role of its task to a ``Ragged`` of
+token ids, an array of labels, or the plain text beside them (``<role>_text``).
+Shapes: B rows; packed data is (tokens,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from lstm_readout.ragged import Ragged, pack
+from lstm_readout.tokenizer import BOS
+
+Column = Ragged | np.ndarray
+Columns = Mapping[str, Column]
+
+
+class ClassifyBatch(NamedTuple):
+    """Documents and their labels."""
+
+    token_ids: PackedSequence
+    labels: Tensor  # (B,) int64
+
+    @classmethod
+    def collate(cls, columns: Columns, rows: np.ndarray) -> ClassifyBatch:
+        """Gather the rows' ``text`` and ``label``."""
+        return cls(pack(_ids(columns, "text"), rows), torch.from_numpy(np.asarray(columns["label"])[rows]))
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens that the LSTM reads."""
+        return len(self.token_ids.data)
+
+
+class GenerateBatch(NamedTuple):
+    """Texts moved one step to the right, and the token that stands next at every step."""
+
+    inputs: PackedSequence
+    targets: Tensor  # (tokens,) int64, in the packed order of the inputs
+    continues: bool = False  # whether row i goes on where row i of the batch before ended
+
+    @classmethod
+    def collate(cls, columns: Columns, rows: np.ndarray) -> GenerateBatch:
+        """Gather the rows' ``text`` as documents of their own."""
+        text = _ids(columns, "text")
+        return cls(pack(text, rows, first=BOS), pack(text, rows).data)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are predicted."""
+        return len(self.targets)
+
+
+class TranslateBatch(NamedTuple):
+    """Sources, targets moved one step to the right, and the target token that stands next at every step."""
+
+    source: PackedSequence
+    target_inputs: PackedSequence
+    targets: Tensor  # (target tokens,) int64, in the packed order of target_inputs
+    references: list[str]  # (B,) the targets as written
+
+    @classmethod
+    def collate(cls, columns: Columns, rows: np.ndarray) -> TranslateBatch:
+        """Gather the rows' ``source`` and ``target``."""
+        target = _ids(columns, "target")
+        references = np.asarray(columns["target_text"])[rows].tolist()
+        return cls(pack(_ids(columns, "source"), rows), pack(target, rows, BOS), pack(target, rows).data, references)
+
+    @property
+    def tokens(self) -> int:
+        """Source tokens read and target tokens predicted."""
+        return len(self.source.data) + len(self.targets)
+
+
+def _ids(columns: Columns, role: str) -> Ragged:
+    column = columns[role]
+    assert isinstance(column, Ragged)
+    return column

@@ -1,0 +1,143 @@
+"""Which rows make a batch: lengths go in, lists of row numbers (or windows of a stream) come out.
+
+Rows of similar length share a batch, so that the LSTM runs at dense speed on ragged text; the order is new in every
+epoch and follows from the seed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.distributed import get_rank, get_world_size, is_available, is_initialized
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import Dataset, Sampler
+
+from lstm_readout.data.batches import Columns, GenerateBatch
+
+POOL = 100  # batches sorted together: large enough to fill them evenly, small enough to keep epochs different
+
+
+class LengthBatchSampler(Sampler[list[int]]):
+    """Batches of rows of similar length, by number of rows or by a budget of tokens.
+
+    Args:
+        lengths: (rows,) or (rows, k): tokens of each row, the most significant length first.
+        batch_size: rows of a batch.
+        max_tokens: if given, a batch holds as many rows as this many tokens allow, but one at least.
+        shuffle: a new order each epoch; otherwise batches go from the shortest rows to the longest.
+        seed: the order of epoch e follows from (seed, e).
+    """
+
+    def __init__(
+        self, lengths: np.ndarray, *, batch_size: int, max_tokens: int | None = None, shuffle: bool, seed: int = 0
+    ) -> None:
+        self.lengths = lengths.reshape(len(lengths), -1)
+        self.batch_size = batch_size
+        self.max_tokens = max_tokens
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+        self._batches: tuple[int, list[np.ndarray]] | None = None
+
+    @property
+    def sampler(self) -> LengthBatchSampler:
+        """Itself: Lightning calls ``set_epoch`` on a batch sampler's ``sampler``."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        # An epoch's order moves the borders of batches cut by tokens, and with them their number
+        return -(-len(self.batches()) // _ranks()[1])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rank, world = _ranks()
+        batches = self.batches()
+        padded = batches + batches[: -len(batches) % world]  # every process makes the same number of steps
+        for rows in padded[rank::world]:
+            yield rows.tolist()
+
+    def batches(self) -> list[np.ndarray]:
+        """Return this epoch's batches of all processes."""
+        if self._batches is None or self._batches[0] != self.epoch:
+            self._batches = (self.epoch, self._draw())
+        return self._batches[1]
+
+    def _draw(self) -> list[np.ndarray]:
+        if not self.shuffle:
+            return self._cut(np.lexsort(self.lengths.T[::-1]))
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(len(self.lengths))
+        pool = POOL * self.batch_size
+        batches = []
+        for start in range(0, len(order), pool):
+            rows = order[start : start + pool]
+            batches += self._cut(rows[np.lexsort(self.lengths[rows].T[::-1])])
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def _cut(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Cut rows sorted by length into batches."""
+        if self.max_tokens is None:
+            return [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
+        borders, tokens = [], 0
+        for i, length in enumerate(self.lengths[rows].sum(1).tolist()):
+            if tokens and tokens + length > self.max_tokens:
+                borders.append(i)
+                tokens = 0
+            tokens += length
+        return np.split(rows, borders)
+
+
+class RowDataset(Dataset):
+    """All rows of one encoded split; a list of row numbers gives a finished batch."""
+
+    def __init__(self, columns: Columns, batch_type: type) -> None:
+        self.columns = columns
+        self.batch_type = batch_type
+
+    def __getitems__(self, rows: list[int]):  # noqa: ANN204 - what a batch is, the task decides
+        """Collate all rows at once: torch's loader calls this with what the batch sampler gave."""
+        return self.batch_type.collate(self.columns, np.asarray(rows))
+
+
+class StreamDataset(Dataset):
+    """One continuous stream of tokens, cut into columns that are read window after window.
+
+    Item i is a ``GenerateBatch`` whose row k goes on where row k of item i - 1 ended: carry ``(h_n, c_n)`` over. No token
+    is dropped: the first columns are one token longer where the stream does not divide, and the last window is shorter.
+
+    Args:
+        tokens: (N + 1,) the stream; N tokens are predicted, each from the one before it.
+        columns: parallel columns, the rows of each batch.
+        window: steps of each batch.
+    """
+
+    def __init__(self, tokens: np.ndarray, *, columns: int, window: int) -> None:
+        self.tokens = tokens.astype(np.int64)
+        self.window = window
+        targets = len(tokens) - 1
+        columns = min(columns, targets)
+        self.lengths = targets // columns + (np.arange(columns) < targets % columns)  # (columns,) longest first
+        self.starts = np.cumsum(self.lengths) - self.lengths
+
+    def __len__(self) -> int:
+        return -(-int(self.lengths[0]) // self.window)
+
+    def __getitem__(self, item: int) -> GenerateBatch:
+        if not 0 <= item < len(self):
+            raise IndexError(item)
+        begin = item * self.window
+        steps = np.arange(begin, min(begin + self.window, self.lengths[0]))[:, None]  # (T, 1)
+        alive = steps < self.lengths  # (T, columns)
+        index = (self.starts + steps)[alive]  # (tokens,)
+        inputs = PackedSequence(torch.from_numpy(self.tokens[index]), torch.from_numpy(alive.sum(1)))
+        return GenerateBatch(inputs, torch.from_numpy(self.tokens[index + 1]), continues=item > 0)
+
+
+def _ranks() -> tuple[int, int]:
+    """Return this process's number and how many there are."""
+    return (get_rank(), get_world_size()) if is_available() and is_initialized() else (0, 1)

@@ -1,0 +1,274 @@
+"""The one data module of all three tasks: a description of a corpus goes in, packed batches come out.
+
+``setup`` reads the splits, fits the tokenizers and the labels on the training split only, encodes, and tells what it
+counted. The task says which roles it needs and what a batch is; this file knows neither tasks nor models.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from datasets import Dataset
+from lightning import LightningDataModule
+from torch.utils.data import SequentialSampler
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from lstm_readout.data.batches import Columns, GenerateBatch
+from lstm_readout.data.batching import LengthBatchSampler, RowDataset, StreamDataset
+from lstm_readout.data.samples import sample
+from lstm_readout.data.sources import SPLITS, find_files, local_folder, read_files, read_hub, select_roles
+from lstm_readout.errors import UserError
+from lstm_readout.ragged import Ragged
+from lstm_readout.tokenizer import BOS, EOS, TextTokenizer, Vocabulary, unknown_rate
+
+log = logging.getLogger(__name__)
+
+Role = Literal["text", "label"]
+
+
+class TextDataModule(LightningDataModule):
+    """Reads a corpus, encodes it, and serves batches of similar length or windows of one stream.
+
+    Args:
+        roles: role -> ``text`` or ``label``; what the task needs.
+        batch_type: the batch of the task (see ``lstm_readout.data.batches``).
+        tokenizer: arguments of ``TextTokenizer.train``, the same for every text role.
+        name: what the corpus is called in messages; ``sample`` is generated.
+        path: a file, or a folder with ``train.*`` and, if there are, ``validation.*`` and ``test.*``.
+        files: split -> file, or split -> {column: file} for parallel text; relative to ``path`` or the local copy.
+        hub: ``path`` and ``revision`` (and ``name``) of a hub repository, used where there is no local copy.
+        columns: role -> column.
+        whole: a plain text file is one document, not one a line.
+        validation, test: share of the training split that is held out where a corpus has no such split; 0 for none.
+        holdout: ``random`` rows, or the ``last`` rows (characters, where all text is one document).
+        max_rows: use the first rows of each split only.
+        batch_size: rows of a batch; columns of a stream.
+        eval_batch_size: the same for validation and test.
+        max_tokens: budget of tokens for a batch, in place of a number of rows.
+        stream: read all text as one continuous stream, the state carried from window to window (generate only).
+        window: steps of a window of the stream.
+        num_workers: processes that build batches; none is fastest on text this small.
+        seed: order of batches, held-out rows and the sample follow from it.
+        vocabulary: tokenizers and labels of an earlier run, in place of fitting new ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        roles: Mapping[str, Role],
+        batch_type: type,
+        tokenizer: Mapping[str, Any],
+        name: str,
+        path: str | None = None,
+        files: Mapping[str, Any] | None = None,
+        hub: Mapping[str, str] | None = None,
+        columns: Mapping[str, str] | None = None,
+        whole: bool = False,
+        validation: float = 0.1,
+        test: float = 0.1,
+        holdout: Literal["random", "last"] = "random",
+        max_rows: int | None = None,
+        batch_size: int = 64,
+        eval_batch_size: int = 64,
+        max_tokens: int | None = None,
+        stream: bool = False,
+        window: int = 96,
+        num_workers: int = 0,
+        seed: int = 0,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        super().__init__()
+        for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size), ("window", window)):
+            if value < 1:
+                raise UserError(f"data.{key}: wanted 1 or more, got {value}.")
+        if stream and batch_type is not GenerateBatch:
+            raise UserError("data.stream=true: only task=generate reads a continuous stream. Set data.stream=false.")
+        self.roles, self.batch_type, self.tokenizer_arguments = roles, batch_type, dict(tokenizer)
+        self.name, self.path, self.files, self.hub = name, path, dict(files or {}), hub
+        self.column_names, self.whole = dict(columns or {}), whole
+        self.holdout_shares, self.holdout, self.max_rows = {"validation": validation, "test": test}, holdout, max_rows
+        self.batch_size, self.eval_batch_size, self.max_tokens = batch_size, eval_batch_size, max_tokens
+        self.stream, self.window, self.num_workers, self.seed = stream, window, num_workers, seed
+        self.given_vocabulary = vocabulary
+        self.ceiling: dict[str, float] = {}  # what a perfect model reaches on the test split, where that is known
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, fit and encode, once."""
+        _ = self.columns
+
+    @cached_property
+    def texts(self) -> dict[str, Dataset]:
+        """Split -> rows with one string column a role."""
+        splits = {
+            split: select_roles(rows, self.roles, self.column_names, f"{self.name} ({split})")
+            for split, rows in self._read().items()
+            if split in SPLITS
+        }
+        splits = self._hold_out(splits)
+        if self.max_rows is not None:
+            splits = {split: rows.select(range(min(self.max_rows, len(rows)))) for split, rows in splits.items()}
+        for split, rows in splits.items():
+            if not len(rows):
+                raise UserError(f"data: the {split} split of {self.name} has no rows left. Give it more data.")
+        return splits
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Tokenizers and labels, fitted on the training split alone."""
+        if self.given_vocabulary is not None:
+            return self.given_vocabulary
+        train = self.texts["train"]
+        tokenizers, labels = {}, []
+        for role, kind in self.roles.items():
+            if kind == "label":
+                labels = sorted(set(train[role]))
+                if len(labels) < 2:
+                    raise UserError(f"data: the training split of {self.name} has one label only: '{labels[0]}'.")
+            else:
+                tokenizers[role] = TextTokenizer.train(train[role], **self.tokenizer_arguments)
+        return Vocabulary(tokenizers, labels)
+
+    @cached_property
+    def columns(self) -> dict[str, Columns]:
+        """Split -> role -> encoded column."""
+        encoded = {}
+        for split, rows in self.texts.items():
+            columns: dict[str, Ragged | np.ndarray] = {}
+            for role, kind in self.roles.items():
+                if kind == "label":
+                    columns[role] = self._encode_labels(rows[role], split)
+                else:
+                    columns[role] = self._encode_texts(rows[role], split, role)
+                    columns[f"{role}_text"] = np.array(rows[role], dtype=object)
+            encoded[split] = columns
+        return encoded
+
+    def train_dataloader(self) -> StatefulDataLoader:
+        """Batches of the training split, in a new order each epoch."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> StatefulDataLoader | list:
+        """Batches of the validation split; an empty list where there is none."""
+        return self._loader("validation") if "validation" in self.columns else []
+
+    def test_dataloader(self) -> StatefulDataLoader | list:
+        """Batches of the test split; an empty list where there is none."""
+        return self._loader("test") if "test" in self.columns else []
+
+    def _read(self) -> dict[str, Dataset]:
+        if self.name == "sample":
+            made = sample(tuple(self.roles), self.seed)
+            self.ceiling = made.ceiling
+            return {split: Dataset.from_dict(columns) for split, columns in made.splits.items()}
+        if self.path is not None:
+            root = Path(self.path).expanduser()
+            given = {split: file for split, file in self.files.items() if file is not None}
+            return read_files(given or find_files(root), root if given else Path(), whole=self.whole)
+        folder = local_folder(self.name)
+        if folder is not None:
+            return read_files(self.files, folder, whole=self.whole)
+        if self.hub is not None:
+            return read_hub(**self.hub)
+        if any(self.files.values()):
+            return read_files(self.files, Path(), whole=self.whole)
+        raise UserError("data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...).")
+
+    def _hold_out(self, splits: dict[str, Dataset]) -> dict[str, Dataset]:
+        """Cut the missing splits from the training split."""
+        if "train" not in splits:
+            raise UserError(f"data: {self.name} has no training split; it has: {', '.join(splits) or 'nothing'}.")
+        for split, share in self.holdout_shares.items():
+            if split in splits or not share:
+                continue
+            if not 0 < share < 1:
+                raise UserError(f"data.{split}: wanted a share between 0 and 1, got {share}.")
+            rows = splits["train"]
+            if len(rows) == 1 and list(self.roles.values()) == ["text"]:
+                splits["train"], splits[split] = _cut_document(rows, share)
+                continue
+            number = max(1, round(share * len(rows)))
+            if number >= len(rows):
+                raise UserError(
+                    f"data: {self.name} has {len(rows)} row(s), too few to hold out a {split} split. "
+                    f"Give it more rows, or data.{split}=0."
+                )
+            order = np.arange(len(rows))
+            if self.holdout == "random":
+                order = np.random.default_rng(self.seed).permutation(len(rows))
+            splits["train"] = rows.select(np.sort(order[:-number]))
+            splits[split] = rows.select(np.sort(order[-number:]))
+        return splits
+
+    def _encode_texts(self, texts: list[str], split: str, role: str) -> Ragged:
+        tokenizer = self.vocabulary.tokenizers[role]
+        column, cut = tokenizer.encode(list(texts))
+        empty = int((column.lengths == 1).sum())
+        log.info(
+            "%s %s: %s rows, %s tokens (longest %s), %.2f %% unknown%s%s",
+            split,
+            role,
+            f"{len(column.lengths):,}",
+            f"{len(column.values):,}",
+            f"{column.lengths.max():,}",
+            100 * unknown_rate(column),
+            f", {empty:,} empty (read as <eos> alone)" if empty else "",
+            f", {cut:,} longer than {tokenizer.max_length} cut to their {tokenizer.keep}" if cut else "",
+        )
+        return column
+
+    def _encode_labels(self, labels: list[str], split: str) -> np.ndarray:
+        number = {label: i for i, label in enumerate(self.vocabulary.labels)}
+        unseen = sorted(set(labels) - set(number))
+        if unseen:
+            raise UserError(
+                f"data: the {split} split has {len(unseen)} label(s) that the training split never shows: "
+                f"{', '.join(map(repr, unseen[:5]))}. It shows: {', '.join(map(repr, self.vocabulary.labels[:20]))}."
+            )
+        return np.array([number[label] for label in labels], dtype=np.int64)
+
+    def _loader(self, split: str) -> StatefulDataLoader:
+        train = split == "train"
+        size = self.batch_size if train else self.eval_batch_size
+        columns = self.columns[split]
+        # A generator of its own: else every new iterator draws from the global one, and a resumed run differs
+        options: dict[str, Any] = {
+            "num_workers": self.num_workers,
+            "generator": torch.Generator().manual_seed(self.seed),
+            "pin_memory": torch.cuda.is_available(),
+        }
+        if self.stream:
+            stream = join_stream(columns["text"])
+            dataset = StreamDataset(stream, columns=size, window=self.window)
+            return StatefulDataLoader(dataset, batch_size=None, sampler=SequentialSampler(dataset), **options)
+        lengths = np.stack([column.lengths for column in columns.values() if isinstance(column, Ragged)], axis=1)
+        sampler = LengthBatchSampler(
+            lengths, batch_size=size, max_tokens=self.max_tokens, shuffle=train, seed=self.seed
+        )
+        dataset = RowDataset(columns, self.batch_type)
+        return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=_as_it_is, **options)
+
+
+def join_stream(column: Ragged | np.ndarray) -> np.ndarray:
+    """Return ``<bos>`` and all rows as one stream, ``<eos>`` between them and none at the end."""
+    assert isinstance(column, Ragged)
+    assert column.values[-1] == EOS
+    return np.concatenate(([BOS], column.values[:-1]))
+
+
+def _cut_document(rows: Dataset, share: float) -> tuple[Dataset, Dataset]:
+    """Cut one long text: its last characters are held out."""
+    text: str = rows["text"][0]
+    border = len(text) - round(share * len(text))
+    if not 0 < border < len(text):
+        raise UserError(f"data: one text of {len(text)} character(s) is too short to hold out a part of it.")
+    return Dataset.from_dict({"text": [text[:border]]}), Dataset.from_dict({"text": [text[border:]]})
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,21 @@
+"""The one exception that means: the input, not the program, is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend; the command line prints its text without a traceback.
+
+    The text names what came, what was wanted and what to do.
+    """
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """Return ``Did you mean 'x'? Valid: a, b, x.`` for a name that is none of ``valid``."""
+    choices = sorted(valid)
+    nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    hint = f"Did you mean '{nearest[0]}'? " if nearest else ""
+    return f"{hint}Valid: {', '.join(choices) or '(none)'}."

@@ -1,0 +1,212 @@
+"""The LSTM and its answer: token vectors go in, ``LSTMOutput(output, h_n, c_n)`` comes out.
+
+``output`` holds the top layer at every step; ``h_n`` and ``c_n`` hold every layer at the last real step.
+Which of them a task reads is one line in its model::
+
+    each_token(self.head, lstm.output)                          # generate:  every step predicts the next token
+    self.decoder(target_ids, self.encoder(source_ids).state)    # translate: the whole state is the message
+    self.head(lstm.h_n[-1])                                     # classify:  one vector for one document
+
+Shapes: B rows, T steps, I input_size, H hidden_size, O = proj_size or H, L num_layers, D directions (1 or 2).
+This file needs torch and nothing else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
+
+from lstm_readout.errors import UserError, did_you_mean
+
+Cell = Literal["lstm", "gru", "rnn"]
+
+
+class LSTMState(NamedTuple):
+    """What an LSTM remembers between steps: (h_0, c_0) when it goes in, (h_n, c_n) when it comes out."""
+
+    h: Tensor  # (L * D, B, O): layer 0 forward, layer 0 backward, layer 1 forward, ...
+    c: Tensor | None = None  # (L * D, B, H); None for gru and rnn, which have no cell state
+
+    def detach(self) -> LSTMState:
+        """Return the same numbers without their graph, to carry into the next window."""
+        return LSTMState(self.h.detach(), None if self.c is None else self.c.detach())
+
+    def rows(self, index: Tensor | slice) -> LSTMState:
+        """Return the state of the given rows of the batch, h and c alike."""
+        return LSTMState(self.h[:, index], None if self.c is None else self.c[:, index])
+
+
+class LSTMOutput(NamedTuple):
+    """The three results of ``torch.nn.LSTM``, under PyTorch's names and in PyTorch's order."""
+
+    output: Tensor | PackedSequence  # top layer at every step: (T, B, D * O), (B, T, D * O), or packed
+    h_n: Tensor  # every layer at the last real step: (L * D, B, O)
+    c_n: Tensor | None  # the cell state beside h_n: (L * D, B, H); None for gru and rnn
+
+    @property
+    def state(self) -> LSTMState:
+        """``(h_n, c_n)``, ready to be another LSTM's first state."""
+        return LSTMState(self.h_n, self.c_n)
+
+
+def each_token(function: Callable[[Tensor], Tensor], sequence: Tensor | PackedSequence) -> Tensor | PackedSequence:
+    """Apply ``function`` to the last axis at every real step; the steps stay where they are.
+
+    Shapes: ``(..., I) -> (..., K)`` for a Tensor; the same on ``.data``, (tokens, I), of a PackedSequence.
+    """
+    if isinstance(sequence, PackedSequence):
+        return with_data(sequence, function(sequence.data))
+    return function(sequence)
+
+
+def with_data(packed: PackedSequence, data: Tensor) -> PackedSequence:
+    """Return ``data`` (tokens, ...) packed in the same order and lengths as ``packed``."""
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+class LSTM(nn.Module):
+    """``torch.nn.LSTM`` with a named result, exact and fast on ragged batches.
+
+    The arguments are those of ``torch.nn.LSTM``, and ``cell`` chooses ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
+    ``state_dict`` keys are PyTorch's, below ``rnn.``.
+
+    A ``PackedSequence`` on CPU runs as its *runs of equal batch size*: inside ``PackedSequence.data`` the steps
+    that share one entry of ``batch_sizes`` are one contiguous (steps, rows, I) block, which the dense kernel takes as
+    it lies. The numbers are those of the packed call, whose own CPU kernel is several times slower on long
+    rows. On other devices the packed call itself is used (cuDNN handles it well).
+
+    Raises:
+        UserError: for an unknown ``cell``, or ``proj_size`` with a cell other than ``lstm``.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        cell: Cell = "lstm",
+    ) -> None:
+        super().__init__()
+        if cell not in get_args(Cell):
+            raise UserError(f"cell: there is no '{cell}'. {did_you_mean(str(cell), get_args(Cell))}")
+        if proj_size and cell != "lstm":
+            raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
+        if dropout and num_layers == 1:
+            warnings.warn(
+                f"dropout={dropout} does nothing with num_layers=1: it sits between layers. "
+                "Use input_dropout or output_dropout, or more layers."
+            )
+        projection = {"proj_size": proj_size} if cell == "lstm" else {}
+        self.cell: Cell = cell
+        self.rnn = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            **projection,
+        )
+        self.output_size = (proj_size or hidden_size) * (2 if bidirectional else 1)
+
+    def forward(self, input: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
+        """Run over whole sequences.
+
+        Args:
+            input: (T, B, I), (B, T, I) with ``batch_first``, or packed (tokens, I).
+            state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; zeros when not given.
+        """
+        if isinstance(input, PackedSequence) and input.data.device.type == "cpu":
+            return self._forward_runs(input, state)
+        first = None if state is None else state.h if state.c is None else (state.h, state.c)
+        output, last = self.rnn(input, first)
+        h_n, c_n = last if self.cell == "lstm" else (last, None)
+        return LSTMOutput(output, h_n, c_n)
+
+    def _forward_runs(self, packed: PackedSequence, state: LSTMState | None) -> LSTMOutput:
+        """Layer after layer and direction after direction, each over the runs of equal batch size."""
+        rnn, data = self.rnn, packed.data
+        directions = 2 if rnn.bidirectional else 1
+        rows, steps = (x.tolist() for x in torch.unique_consecutive(packed.batch_sizes, return_counts=True))
+        first = self._first_state(packed, state)
+        finals: list[tuple[Tensor, ...]] = []  # one (h,) or (h, c) a layer and direction
+        for layer in range(rnn.num_layers):
+            outputs = []
+            for direction in range(directions):
+                index = layer * directions + direction
+                run = self._descending if direction else self._ascending
+                output, final = run(data, rows, steps, [s[index : index + 1] for s in first], rnn.all_weights[index])
+                outputs.append(output)
+                finals.append(final)
+            data = torch.cat(outputs, dim=-1) if directions == 2 else outputs[0]  # (tokens, D * O)
+            if rnn.dropout and layer < rnn.num_layers - 1:
+                data = dropout(data, rnn.dropout, self.training)
+        last = [torch.cat(parts) for parts in zip(*finals, strict=True)]  # each (L * D, B, O or H)
+        if packed.unsorted_indices is not None:
+            last = [part[:, packed.unsorted_indices] for part in last]
+        return LSTMOutput(with_data(packed, data), last[0], last[1] if self.cell == "lstm" else None)
+
+    def _first_state(self, packed: PackedSequence, state: LSTMState | None) -> list[Tensor]:
+        """Return h_0, and c_0 for an LSTM, in the packed order: each (L * D, B, size)."""
+        rnn, batch = self.rnn, int(packed.batch_sizes[0])
+        number = rnn.num_layers * (2 if rnn.bidirectional else 1)
+        if state is None:
+            sizes = [rnn.proj_size or rnn.hidden_size] + [rnn.hidden_size] * (self.cell == "lstm")
+            return [packed.data.new_zeros(number, batch, size) for size in sizes]
+        parts = [state.h] if state.c is None else [state.h, state.c]
+        if packed.sorted_indices is not None:
+            parts = [part[:, packed.sorted_indices] for part in parts]
+        return parts
+
+    def _ascending(
+        self, data: Tensor, rows: list[int], steps: list[int], state: list[Tensor], weights: list[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Go from the first step on: the batch shrinks, and a row's state is kept as the row ends."""
+        outputs, ended = [], []
+        # split, not slices: the gradient of a split is one concatenation, that of a slice a full-size zero tensor
+        for block, row, step in zip(_blocks(data, rows, steps), rows, steps, strict=True):
+            if row < state[0].shape[1]:
+                parts = [s.split([row, s.shape[1] - row], dim=1) for s in state]
+                ended.append([rest for _, rest in parts])
+                state = [alive for alive, _ in parts]
+            output, *state = self._dense(block.view(step, row, -1), state, weights)
+            outputs.append(output.flatten(0, 1))
+        ended.append(state)
+        return torch.cat(outputs), tuple(torch.cat(parts, dim=1) for parts in zip(*reversed(ended), strict=True))
+
+    def _descending(
+        self, data: Tensor, rows: list[int], steps: list[int], first: list[Tensor], weights: list[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Go from the last step back: the batch grows, and a row joins with its first state at its own end."""
+        outputs, state = [], [s[:, :0] for s in first]
+        for block, row, step in reversed(list(zip(_blocks(data, rows, steps), rows, steps, strict=True))):
+            state = [torch.cat((s, f[:, s.shape[1] : row]), dim=1) for s, f in zip(state, first, strict=True)]
+            output, *state = self._dense(block.view(step, row, -1).flip(0), state, weights)
+            outputs.append(output.flip(0).flatten(0, 1))
+        return torch.cat(outputs[::-1]), tuple(state)
+
+    def _dense(self, input: Tensor, state: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
+        """One layer, one direction, all rows of one length: what nn.LSTM calls, with the weights handed in."""
+        options = (self.rnn.bias, 1, 0.0, self.training, False, False)
+        if self.cell == "lstm":
+            return torch.lstm(input, state, weights, *options)  # output, h, c
+        kernel = torch.gru if self.cell == "gru" else torch.rnn_tanh
+        return kernel(input, state[0], weights, *options)  # output, h
+
+
+def _blocks(data: Tensor, rows: list[int], steps: list[int]) -> tuple[Tensor, ...]:
+    """Cut packed data (tokens, I) into its runs, without a copy."""
+    return data.split([row * step for row, step in zip(rows, steps, strict=True)])

@@ -1,0 +1,112 @@
+"""Token ids go in, ``LSTMOutput`` comes out: an embedding and an LSTM, which all three models hold.
+
+Shapes: B rows, T steps, E embedding_size; packed data is (tokens, ...), the steps of all rows one after another.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from lstm_readout.lstm import LSTM, Cell, LSTMOutput, LSTMState, with_data
+
+
+class EncoderArguments(TypedDict, total=False):
+    """Every size and switch of an ``Encoder``, by name: what ``model.…`` sets from the command line."""
+
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    proj_size: int
+    cell: Cell
+    word_dropout: float
+    input_dropout: float
+
+
+class Encoder(nn.Module):
+    """An embedding and the LSTM that reads it.
+
+    Args:
+        vocab_size: number of token ids.
+        embedding_size: E, which is the LSTM's ``input_size``.
+        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell: see ``LSTM``.
+        word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
+            embedding matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
+        input_dropout: probability for each feature of the embedding, one mask a row for all of its steps (same source).
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        embedding_size: int = 128,
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        cell: Cell = "lstm",
+        word_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.word_dropout = word_dropout
+        self.input_dropout = input_dropout
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        # nn.Embedding draws from N(0, 1), ten times the scale that suits a recurrent layer's own +-1/sqrt(H)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.lstm = LSTM(
+            embedding_size,
+            hidden_size,
+            num_layers=num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            proj_size=proj_size,
+            cell=cell,
+        )
+
+    def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
+        """Read token ids: packed (tokens,), or a Tensor (T, B), (B, T) with ``batch_first``."""
+        if not isinstance(token_ids, PackedSequence):
+            return self.lstm(self.embed(token_ids), state)
+        vectors = self.embed(token_ids.data)  # (tokens, E)
+        if self.training and self.input_dropout:
+            mask = vectors.new_empty(int(token_ids.batch_sizes[0]), vectors.shape[1]).bernoulli_(1 - self.input_dropout)
+            vectors = vectors * (mask / (1 - self.input_dropout))[row_of_token(token_ids)]
+        return self.lstm(with_data(token_ids, vectors), state)
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Look up (...) ids as (..., E) vectors, words left out at random while training."""
+        vectors = self.embedding(token_ids)
+        if not (self.training and self.word_dropout):
+            return vectors
+        kept = vectors.new_empty(self.embedding.num_embeddings, 1).bernoulli_(1 - self.word_dropout)
+        return vectors * (kept / (1 - self.word_dropout))[token_ids]
+
+
+def row_of_token(packed: PackedSequence) -> Tensor:
+    """Return for each packed token the row it belongs to, in the packed (longest first) order: (tokens,)."""
+    sizes = packed.batch_sizes.to(packed.data.device)
+    starts = sizes.cumsum(0) - sizes  # (T,): where each step begins
+    return torch.arange(int(packed.data.shape[0]), device=sizes.device) - starts.repeat_interleave(sizes)
+
+
+def reversed_rows(packed: PackedSequence) -> PackedSequence:
+    """Turn each row around, its own last token first; lengths and order of the rows stay."""
+    sizes = packed.batch_sizes.to(packed.data.device)
+    starts = sizes.cumsum(0) - sizes
+    steps = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)  # (tokens,)
+    rows = row_of_token(packed)
+    lengths = torch.bincount(rows)  # (B,)
+    return with_data(packed, packed.data[starts[lengths[rows] - 1 - steps] + rows])

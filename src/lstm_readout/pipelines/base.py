@@ -1,0 +1,71 @@
+"""A trained model at work: a checkpoint goes in, something that takes strings comes out.
+
+No Lightning, no Hydra and no data are needed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+from typing_extensions import Self
+
+from lstm_readout.checkpoint import read_checkpoint
+from lstm_readout.errors import UserError
+from lstm_readout.ragged import pack
+from lstm_readout.tokenizer import TextTokenizer, Vocabulary
+
+
+class Pipeline:
+    """A model in eval mode and the vocabulary that it was trained with.
+
+    Args:
+        model: the plain ``nn.Module``.
+        vocabulary: its tokenizers and labels.
+    """
+
+    task: ClassVar[str]
+    model_type: ClassVar[Callable[..., nn.Module]]
+
+    def __init__(self, model: nn.Module, vocabulary: Vocabulary) -> None:
+        self.model = model.eval()
+        self.vocabulary = vocabulary
+        self.device = next(model.parameters()).device
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
+        """Rebuild the model from a checkpoint file.
+
+        Raises:
+            UserError: the file is missing, broken, not one of this project's, or of another task.
+        """
+        checkpoint = read_checkpoint(path, cls.task)
+        model = cls.model_type(**checkpoint.model)
+        model.load_state_dict(checkpoint.weights)
+        return cls(model.to(device), checkpoint.vocabulary)
+
+    def lines(self, texts: Sequence[str]) -> Iterator[str]:
+        """Yield one line of output for each text, as the command line prints it."""
+        raise NotImplementedError
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise ``UserError`` for one string in place of a list of strings."""
+    if isinstance(texts, str):
+        raise UserError("wanted a list of strings, got one string. Put it in brackets: model([text]).")
+
+
+def packed_batches(
+    tokenizer: TextTokenizer, texts: Sequence[str], device: torch.device, batch_size: int = 64
+) -> Iterator[tuple[np.ndarray, PackedSequence]]:
+    """Yield the texts packed, similar lengths together: (positions in ``texts``, token ids)."""
+    column, _ = tokenizer.encode(list(texts))
+    order = np.argsort(column.lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        yield rows, pack(column, rows).to(device)

@@ -1,0 +1,107 @@
+"""Classify documents: the task reads ``h_n[-1]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+
+from lstm_readout.baselines import bag_of_words_accuracy, majority_accuracy
+from lstm_readout.data.batches import ClassifyBatch
+from lstm_readout.data.module import Role, TextDataModule
+from lstm_readout.models.classify import Classifier
+from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tokenizer import Vocabulary
+
+
+class ClassifyTask(Task):
+    """Train a ``Classifier`` with cross-entropy; measure accuracy, macro-F1 and the confusion matrix.
+
+    Args:
+        label_smoothing: share of the target probability spread over all classes, in training.
+        arguments: see ``Task``.
+    """
+
+    name = "classify"
+    roles: ClassVar[Mapping[str, Role]] = {"text": "text", "label": "label"}
+    batch_type = ClassifyBatch
+    model_type = Classifier
+
+    def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.label_smoothing = label_smoothing
+        self.measures = nn.ModuleDict({stage: _measures(len(self.vocabulary.labels)) for stage in ("val", "test")})
+        self.confusion: Tensor | None = None  # (C, C) of the last split measured: row = true label, column = predicted
+
+    @classmethod
+    def sizes(cls, vocabulary: Vocabulary) -> dict[str, int]:
+        """Return the vocabulary size and the number of labels."""
+        return {"vocab_size": len(vocabulary.tokenizers["text"]), "num_classes": len(vocabulary.labels)}
+
+    def loss(self, batch: ClassifyBatch, stage: Stage) -> tuple[Tensor, int]:
+        """Return the mean over documents."""
+        logits = self.model(batch.token_ids)  # (B, C)
+        return cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing), len(batch.labels)
+
+    def measure(self, batch: ClassifyBatch, stage: Stage) -> None:
+        """Count right and wrong documents."""
+        logits = self.model(batch.token_ids)
+        for name, metric in self._metrics(stage).items():
+            if name == "loss":
+                metric.update(cross_entropy(logits, batch.labels), weight=len(batch.labels))
+            else:
+                metric.update(logits, batch.labels)
+
+    def measured(self, stage: Stage) -> dict[str, float]:
+        """Return loss, accuracy and macro-F1."""
+        computed = {name: metric.compute() for name, metric in self._metrics(stage).items()}
+        for metric in self._metrics(stage).values():
+            metric.reset()
+        self.confusion = computed.pop("confusion").cpu()
+        return {name: float(value) for name, value in computed.items()}
+
+    def answer(self, batch: ClassifyBatch) -> str:
+        """Name ``h_n[-1]``, or both halves of two directions."""
+        h_n = self.model.encoder(batch.token_ids).h_n
+        if self.model.encoder.lstm.rnn.bidirectional:
+            shape = (h_n.shape[1], 2 * h_n.shape[2])
+            return f"this task reads cat(h_n[-2], h_n[-1]), both directions: (batch, 2 * hidden) = {shape}"
+        return f"this task reads h_n[-1]: (batch, hidden) = {tuple(h_n[-1].shape)}"
+
+    def baselines(self, data: TextDataModule) -> dict[str, float]:
+        """Return the accuracy of the most frequent label and of a linear model on word counts."""
+        train, held_out = data.columns["train"], data.columns.get("test", data.columns.get("validation"))
+        if held_out is None:
+            return {}
+        return {
+            "majority_accuracy": majority_accuracy(train["label"], held_out["label"]),
+            "bag_of_words_accuracy": bag_of_words_accuracy(
+                train["text"], train["label"], held_out["text"], held_out["label"], self.model.arguments["vocab_size"]
+            ),
+        }
+
+    def write_figures(self, folder: Path) -> None:
+        """Write the confusion matrix as a table and a picture."""
+        if self.confusion is not None:
+            from lstm_readout.plots import plot_confusion
+
+            plot_confusion(self.confusion.tolist(), self.vocabulary.labels, folder)
+
+    def _metrics(self, stage: Stage) -> dict[str, Metric]:
+        return dict(self.measures[stage].items())  # pyright: ignore[reportCallIssue, reportReturnType]
+
+
+def _measures(classes: int) -> nn.ModuleDict:
+    return nn.ModuleDict(
+        {
+            "loss": MeanMetric(),
+            "accuracy": MulticlassAccuracy(classes, average="micro"),
+            "macro_f1": MulticlassF1Score(classes, average="macro"),
+            "confusion": MulticlassConfusionMatrix(classes),
+        }
+    )

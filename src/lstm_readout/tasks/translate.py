@@ -1,0 +1,104 @@
+"""Translate sentences: the task reads the encoder's ``(h_n, c_n)``, which becomes the decoder's first state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sacrebleu.metrics import BLEU, CHRF
+from torch import Tensor, nn
+from torch.distributed import all_gather_object, get_world_size, is_available, is_initialized
+from torch.nn.functional import cross_entropy
+from torchmetrics import MeanMetric
+
+from lstm_readout.baselines import copy_source_bleu
+from lstm_readout.data.batches import TranslateBatch
+from lstm_readout.data.module import Role, TextDataModule
+from lstm_readout.decoding import greedy
+from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tokenizer import Vocabulary
+
+
+class TranslateTask(Task):
+    """Train a ``Seq2Seq`` with teacher forcing; measure BLEU and chrF of greedy translations.
+
+    Args:
+        label_smoothing: share of the target probability spread over the vocabulary, in training.
+        arguments: see ``Task``.
+    """
+
+    name = "translate"
+    roles: ClassVar[Mapping[str, Role]] = {"source": "text", "target": "text"}
+    batch_type = TranslateBatch
+    model_type = Seq2Seq
+
+    def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.label_smoothing = label_smoothing
+        self.measures = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
+        self.pairs: list[tuple[str, str]] = []  # (translation, reference) of the split being measured
+
+    @classmethod
+    def sizes(cls, vocabulary: Vocabulary) -> dict[str, int]:
+        """Return both vocabulary sizes."""
+        tokenizers = vocabulary.tokenizers
+        return {"source_vocab_size": len(tokenizers["source"]), "target_vocab_size": len(tokenizers["target"])}
+
+    def loss(self, batch: TranslateBatch, stage: Stage) -> tuple[Tensor, int]:
+        """Return the mean over target tokens."""
+        smoothing = self.label_smoothing if stage == "train" else 0.0
+        logits = self.model(batch.source, batch.target_inputs).logits  # packed (target tokens, V)
+        return cross_entropy(logits.data, batch.targets, label_smoothing=smoothing), len(batch.targets)
+
+    def measure(self, batch: TranslateBatch, stage: Stage) -> None:
+        """Add the loss of every target token, and translate."""
+        loss, predictions = self.loss(batch, stage)
+        self.measures[stage].update(loss, weight=predictions)  # pyright: ignore[reportCallIssue]
+        longest = 2 * len(batch.source.batch_sizes) + 20
+        tokenizer = self.vocabulary.tokenizers["target"]
+        translations = [tokenizer.decode(ids) for ids in greedy(self.model.decoder, self.model.encode(batch.source), longest)]
+        self.pairs.extend(zip(translations, batch.references, strict=True))
+
+    def measured(self, stage: Stage) -> dict[str, float]:
+        """Return loss and perplexity over target tokens, and corpus BLEU and chrF (sacreBLEU's defaults)."""
+        metric: MeanMetric = self.measures[stage]  # pyright: ignore[reportAssignmentType]
+        loss = float(metric.compute())
+        metric.reset()
+        translations, references = zip(*_of_all_processes(self.pairs), strict=True)
+        self.pairs = []
+        return {
+            "loss": loss,
+            "perplexity": math.exp(min(loss, 700)),
+            "bleu": BLEU().corpus_score(translations, [references]).score,
+            "chrf": CHRF().corpus_score(translations, [references]).score,
+        }
+
+    def answer(self, batch: TranslateBatch) -> str:
+        """Name ``(h_n, c_n)``."""
+        state = self.model.encoder(batch.source).state
+        shapes = " and ".join(str(tuple(part.shape)) for part in state if part is not None)
+        name = "h_n" if state.c is None else "(h_n, c_n)"
+        bridge = "through a linear bridge" if self.model.bridge.h else "as it is"
+        return f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
+
+    def split_metrics(self, data: TextDataModule, stage: Stage, metrics: Mapping[str, float]) -> dict[str, Any]:
+        """Return sacreBLEU's signature, without which a BLEU cannot be compared (Post 2018)."""
+        bleu, chrf = BLEU(), CHRF()
+        bleu.corpus_score(["a"], [["a"]])
+        chrf.corpus_score(["a"], [["a"]])
+        return {"bleu_signature": str(bleu.get_signature()), "chrf_signature": str(chrf.get_signature())}
+
+    def baselines(self, data: TextDataModule) -> dict[str, float]:
+        """Return the BLEU of the untranslated source."""
+        held_out = data.texts.get("test", data.texts.get("validation"))
+        return {} if held_out is None else {"copy_source_bleu": copy_source_bleu(held_out["source"], held_out["target"])}
+
+
+def _of_all_processes(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    if not (is_available() and is_initialized()):
+        return pairs
+    gathered: list[Any] = [None] * get_world_size()
+    all_gather_object(gathered, pairs)
+    return [pair for part in gathered for pair in part]
