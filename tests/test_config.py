@@ -41,6 +41,8 @@ class Layer:
         activation: Callable[[Any], Any] | None = None,
         hidden: NotImported | None = None,
         child: Layer | None = None,
+        path: Path | int = 0,
+        either: float | Layer = 0.0,
         free=None,
     ) -> None:
         raise AssertionError("the check must not call the target")
@@ -77,6 +79,7 @@ def target(name: str = "Layer", /, **arguments: Any) -> dict[str, Any]:
         {"rate": 1, "limit": None, "implicit": None, "cell": None, "sizes": [1, 2], "pair": [1, 2.5]},
         {"names": ["a"], "weights": {"a": 1}, "activation": "anything", "hidden": 3, "free": [{}]},
         {"child": {"_target_": f"{__name__}.Layer", "size": 1}, "size": {"_target_": f"{__name__}.build"}},
+        {"path": "a", "either": 1.0},
         {"_partial_": True, "_convert_": "all", "_recursive_": False, "_args_": [1]},
     ],
 )
@@ -105,6 +108,7 @@ def test_good_values_pass(arguments: dict[str, Any]) -> None:
         ({"names": "abc"}, "layer.names: wanted list of str, got 'abc' (str)."),
         ({"weights": [1]}, "layer.weights: wanted dict or null, got [1] (list)."),
         ({"weights": {"a": "b"}}, "layer.weights: wanted dict or null, got {'a': 'b'} (dict)."),
+        ({"either": "a"}, "layer.either: wanted float or Layer, got 'a' (str)."),
         ({"size": "???"}, "layer.size: must be given, for example layer.size=..."),
         (
             {"size": "${nothing}"},

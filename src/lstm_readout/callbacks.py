@@ -123,6 +123,8 @@ class RandomState(Callback):
 class GracefulStop(Callback):
     """On Ctrl-C or SIGTERM finish the batch, save ``last.ckpt``, and stop; a second signal stops at once.
 
+    Saved as the next batch is about to start: there Lightning's count of batches is right, at a batch's end it is one behind.
+
     Args:
         folder: where ``last.ckpt`` goes.
     """
@@ -137,9 +139,7 @@ class GracefulStop(Callback):
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._remember)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save and stop, if asked to."""
         if self.signal is not None:
             trainer.save_checkpoint(self.path)

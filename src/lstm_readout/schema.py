@@ -128,6 +128,9 @@ def accepts(kind: Any, value: Any) -> bool:
     if kind is type(None):
         return value is None
     if origin in (typing.Union, types.UnionType):
+        if type(value) in _PLAIN and any(one in _PLAIN for one in arguments):
+            # "float | Tensor" has a place for numbers, so that text is not meant for the Tensor.
+            arguments = tuple(one for one in arguments if not _is_opaque(one))
         return any(accepts(one, value) for one in arguments)
     if origin is typing.Literal:
         return any(value == choice and type(value) is type(choice) for choice in arguments)
@@ -141,7 +144,16 @@ def accepts(kind: Any, value: Any) -> bool:
 
 def _is_typed_dict(kind: Any) -> bool:
     # typing.is_typeddict knows none of typing_extensions, which has them for Python 3.10.
-    return isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__total__")
+    return _is_class(kind) and issubclass(kind, dict) and hasattr(kind, "__total__")
+
+
+def _is_opaque(kind: Any) -> bool:
+    return _is_class(kind) and kind.__module__ != "builtins" and not hasattr(kind, "__fspath__")
+
+
+def _is_class(kind: Any) -> bool:
+    # Python 3.10 holds list[int] for a class as well.
+    return isinstance(kind, type) and typing.get_origin(kind) is None
 
 
 def _accepts_elements(origin: Any, arguments: tuple[Any, ...], values: list[Any]) -> bool:

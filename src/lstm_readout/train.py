@@ -120,11 +120,11 @@ def quiet_lightning() -> None:
         logger.setLevel(logging.WARNING)
     advice = (
         ".*does not have many workers.*",  # none is fastest on small text
-        ".*Checkpoint directory .* exists.*",
+        ".*directory .* exists and is not empty.*",  # the run folder, which holds the log already
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*You called `self.log.*",
         ".*not supported with oneDNN.*",  # proj_size: PyTorch says that it takes its own kernel
-        ".*is not the same type as the one used to.*",
+        ".*isinstance.treespec, LeafSpec.*",
     )
     for message in advice:
         warnings.filterwarnings("ignore", message)

@@ -188,7 +188,7 @@ def test_a_bag_of_words_does_not_solve_the_reviews(presence: bool) -> None:
         weights += np.linalg.solve(curvature, gradient)
     assert np.abs(gradient).max() < 1e-4
     accuracy = ((test_inputs @ weights > 0) == test_labels).mean()
-    assert 0.5 < accuracy < 0.75
+    assert 0.45 < accuracy < 0.75
 
 
 # --- dates
@@ -198,8 +198,8 @@ DAYS = words_of("monday tuesday wednesday thursday friday saturday sunday")
 UNITS = dict(
     zip(
         words_of(
-            "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-            "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety"
+            "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+            "sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety"
         ),
         [*range(1, 20), *range(20, 100, 10)],
         strict=True,

@@ -19,7 +19,50 @@ from lstm_readout.data.batches import Columns, GenerateBatch
 POOL = 100  # batches sorted together: large enough to fill them evenly, small enough to keep epochs different
 
 
-class LengthBatchSampler(Sampler[list[int]]):
+class EpochSampler(Sampler):
+    """An order that follows from the epoch alone, and that a resumed run can enter in the middle.
+
+    Lightning calls ``set_epoch`` on a loader's ``sampler``, or on its batch sampler's.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.resume_at = (0, 0)  # (epoch, batches of it that were done already)
+
+    @property
+    def sampler(self) -> EpochSampler:
+        """Itself, where Lightning looks for the sampler of a batch sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.epoch = epoch
+
+    def done(self) -> int:
+        """Return how many batches of this epoch an earlier process has done."""
+        epoch, batches = self.resume_at
+        return batches if epoch == self.epoch else 0
+
+
+class StreamSampler(EpochSampler):
+    """The windows of a stream, one after another.
+
+    Args:
+        windows: how many there are.
+    """
+
+    def __init__(self, windows: int) -> None:
+        super().__init__()
+        self.windows = windows
+
+    def __len__(self) -> int:
+        return self.windows
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.done(), self.windows))
+
+
+class LengthBatchSampler(EpochSampler):
     """Batches of rows of similar length, by number of rows or by a budget of tokens.
 
     Args:
@@ -33,22 +76,13 @@ class LengthBatchSampler(Sampler[list[int]]):
     def __init__(
         self, lengths: np.ndarray, *, batch_size: int, max_tokens: int | None = None, shuffle: bool, seed: int = 0
     ) -> None:
+        super().__init__()
         self.lengths = lengths.reshape(len(lengths), -1)
         self.batch_size = batch_size
         self.max_tokens = max_tokens
         self.shuffle = shuffle
         self.seed = seed
-        self.epoch = 0
         self._batches: tuple[int, list[np.ndarray]] | None = None
-
-    @property
-    def sampler(self) -> LengthBatchSampler:
-        """Itself: Lightning calls ``set_epoch`` on a batch sampler's ``sampler``."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         # An epoch's order moves the borders of batches cut by tokens, and with them their number
@@ -58,7 +92,7 @@ class LengthBatchSampler(Sampler[list[int]]):
         rank, world = _ranks()
         batches = self.batches()
         padded = batches + batches[: -len(batches) % world]  # every process makes the same number of steps
-        for rows in padded[rank::world]:
+        for rows in padded[rank::world][self.done() :]:
             yield rows.tolist()
 
     def batches(self) -> list[np.ndarray]:

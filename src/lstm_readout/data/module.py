@@ -16,11 +16,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 from lightning import LightningDataModule
-from torch.utils.data import SequentialSampler
-from torchdata.stateful_dataloader import StatefulDataLoader
+from torch.utils.data import DataLoader
 
 from lstm_readout.data.batches import Columns, GenerateBatch
-from lstm_readout.data.batching import LengthBatchSampler, RowDataset, StreamDataset
+from lstm_readout.data.batching import LengthBatchSampler, RowDataset, StreamDataset, StreamSampler
 from lstm_readout.data.samples import sample
 from lstm_readout.data.sources import SPLITS, find_files, local_folder, read_files, read_hub, select_roles
 from lstm_readout.errors import UserError
@@ -96,6 +95,7 @@ class TextDataModule(LightningDataModule):
         self.batch_size, self.eval_batch_size, self.max_tokens = batch_size, eval_batch_size, max_tokens
         self.stream, self.window, self.num_workers, self.seed = stream, window, num_workers, seed
         self.given_vocabulary = vocabulary
+        self._resume_at = (0, 0)  # (epoch, batches of it that were done already)
         self.ceiling: dict[str, float] = {}  # what a perfect model reaches on the test split, where that is known
 
     def setup(self, stage: str | None = None) -> None:
@@ -149,17 +149,28 @@ class TextDataModule(LightningDataModule):
             encoded[split] = columns
         return encoded
 
-    def train_dataloader(self) -> StatefulDataLoader:
+    def train_dataloader(self) -> DataLoader:
         """Batches of the training split, in a new order each epoch."""
         return self._loader("train")
 
-    def val_dataloader(self) -> StatefulDataLoader | list:
+    def val_dataloader(self) -> DataLoader | list:
         """Batches of the validation split; an empty list where there is none."""
         return self._loader("validation") if "validation" in self.columns else []
 
-    def test_dataloader(self) -> StatefulDataLoader | list:
+    def test_dataloader(self) -> DataLoader | list:
         """Batches of the test split; an empty list where there is none."""
         return self._loader("test") if "test" in self.columns else []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position in the epoch, for a run to be resumed."""
+        if self.trainer is None:
+            return {}
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return {"epoch": self.trainer.current_epoch, "batches": progress.completed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the position up: the first epoch begins after the batches that were done."""
+        self._resume_at = (state_dict["epoch"], state_dict["batches"])
 
     def _read(self) -> dict[str, Dataset]:
         if self.name == "sample":
@@ -232,7 +243,7 @@ class TextDataModule(LightningDataModule):
             )
         return np.array([number[label] for label in labels], dtype=np.int64)
 
-    def _loader(self, split: str) -> StatefulDataLoader:
+    def _loader(self, split: str) -> DataLoader:
         train = split == "train"
         size = self.batch_size if train else self.eval_batch_size
         columns = self.columns[split]
@@ -245,13 +256,16 @@ class TextDataModule(LightningDataModule):
         if self.stream:
             stream = join_stream(columns["text"])
             dataset = StreamDataset(stream, columns=size, window=self.window)
-            return StatefulDataLoader(dataset, batch_size=None, sampler=SequentialSampler(dataset), **options)
+            sampler = StreamSampler(len(dataset))
+            sampler.resume_at = self._resume_at if train else (0, 0)
+            return DataLoader(dataset, batch_size=None, sampler=sampler, **options)
         lengths = np.stack([column.lengths for column in columns.values() if isinstance(column, Ragged)], axis=1)
         sampler = LengthBatchSampler(
             lengths, batch_size=size, max_tokens=self.max_tokens, shuffle=train, seed=self.seed
         )
+        sampler.resume_at = self._resume_at if train else (0, 0)
         dataset = RowDataset(columns, self.batch_type)
-        return StatefulDataLoader(dataset, batch_sampler=sampler, collate_fn=_as_it_is, **options)
+        return DataLoader(dataset, batch_sampler=sampler, collate_fn=_as_it_is, **options)
 
 
 def join_stream(column: Ragged | np.ndarray) -> np.ndarray:

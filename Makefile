@@ -1,0 +1,25 @@
+PYTHON ?= python3
+TASK ?= classify
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help setup train test
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+setup: .venv/ready ## make .venv with the tested set of versions
+
+train: setup ## train: make train TASK=translate ARGS="data=multi30k"
+	@$(BIN)/python train.py task=$(TASK) $(ARGS)
+
+test: setup ## lint, check types and run the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
