@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics.bleu import BLEU
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -67,5 +67,8 @@ def _features(column: Ragged, vocab_size: int) -> Tensor:
     values = 1 / np.sqrt(counts[rows])
     shape = (len(column.lengths), vocab_size)
     return torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack([rows, tokens])), torch.from_numpy(values.astype(np.float32)), shape, check_invariants=False
+        torch.from_numpy(np.stack([rows, tokens])),
+        torch.from_numpy(values.astype(np.float32)),
+        shape,
+        check_invariants=False,
     ).coalesce()

@@ -80,7 +80,13 @@ class EpochLine(Callback):
         shown = ["train/loss_epoch", *(name for name in metrics if name.startswith("val/"))]
         told = ", ".join(f"{name} {float(metrics[name]):.4g}" for name in shown if name in metrics)
         speed = next((c.tokens_per_second for c in _callbacks(trainer) if isinstance(c, Throughput)), 0.0)
-        log.info("epoch %d of %s: %s, %s tokens/s", trainer.current_epoch + 1, trainer.max_epochs, told, f"{speed:,.0f}")
+        log.info(
+            "epoch %d of %s: %s, %s tokens/s",
+            trainer.current_epoch + 1,
+            trainer.max_epochs,
+            told,
+            f"{speed:,.0f}",
+        )
 
 
 class RandomState(Callback):
@@ -123,7 +129,7 @@ class RandomState(Callback):
 class GracefulStop(Callback):
     """On Ctrl-C or SIGTERM finish the batch, save ``last.ckpt``, and stop; a second signal stops at once.
 
-    Saved as the next batch is about to start: there Lightning's count of batches is right, at a batch's end it is one behind.
+    Saved as the next batch is about to start: at a batch's end Lightning's count of batches is one behind.
 
     Args:
         folder: where ``last.ckpt`` goes.

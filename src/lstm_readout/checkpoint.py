@@ -32,9 +32,17 @@ class Checkpoint(NamedTuple):
     config: dict[str, Any]  # the resolved configuration of the run
 
 
-def hyper_parameters(task: str, model: dict[str, Any], vocabulary: Vocabulary, config: dict[str, Any]) -> dict[str, Any]:
+def hyper_parameters(
+    task: str, model: dict[str, Any], vocabulary: Vocabulary, config: dict[str, Any]
+) -> dict[str, Any]:
     """Return what ``read_checkpoint`` finds again under ``hyper_parameters``: builtins only."""
-    return {"format": FORMAT, "task": task, "model": model, "vocabulary": vocabulary.to_dict(), "config": config}
+    return {
+        "format": FORMAT,
+        "task": task,
+        "model": model,
+        "vocabulary": vocabulary.to_dict(),
+        "config": config,
+    }
 
 
 def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
@@ -52,7 +60,14 @@ def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
         raise UserError(f"checkpoint: no such file: '{path}'.{_files_below(path)}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+    ) as error:
         whole = zipfile.is_zipfile(path)
         reason = "it holds more than tensors and plain values" if whole else "it is cut short, or no checkpoint at all"
         raise UserError(f"checkpoint: could not read '{path}': {reason}. Take another file of the run.") from error
@@ -60,7 +75,9 @@ def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
     if not isinstance(values, dict) or "format" not in values or "vocabulary" not in values:
         raise UserError(f"checkpoint: '{path}' was not written by lstm-readout. Give a .ckpt file of one of its runs.")
     if values["format"] > FORMAT:
-        raise UserError(f"checkpoint: '{path}' has format {values['format']}, newer than {FORMAT}. Upgrade lstm-readout.")
+        raise UserError(
+            f"checkpoint: '{path}' has format {values['format']}, newer than {FORMAT}. Upgrade lstm-readout."
+        )
     if task is not None and values["task"] != task:
         raise UserError(f"checkpoint: '{path}' was trained for task={values['task']}, not for {task}.")
     prefix = "model."
@@ -71,5 +88,6 @@ def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
 
 def _files_below(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
-    found = sorted(str(file) for file in folder.glob("**/*.ckpt"))[:5] if folder.is_dir() else []
+    depths = ("*.ckpt", "*/*.ckpt", "*/*/*.ckpt")  # not "**": the folder may be somebody's home, or the root
+    found = sorted(str(file) for depth in depths for file in folder.glob(depth))[:5]
     return f" There is: {', '.join(found)}." if found else ""

@@ -67,14 +67,8 @@ class Composer:
     def _without_culprit(self, error: Exception) -> str:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file == self.config_name:
             options = set(self.loader.get_group_options("", ObjectType.CONFIG)) - {"_dummy_empty_config_"}
-            return (
-                f"Could not find the config '{self.config_name}'. {did_you_mean(self.config_name, options)}"
-            )
-        return (
-            f"Cannot read a config file: {_brief(error)}"
-            if isinstance(error, yaml.YAMLError)
-            else _brief(error)
-        )
+            return f"Could not find the config '{self.config_name}'. {did_you_mean(self.config_name, options)}"
+        return f"Cannot read a config file: {_brief(error)}" if isinstance(error, yaml.YAMLError) else _brief(error)
 
     def _explain(self, override: Override, error: Exception, config: DictConfig | None) -> str:
         key, line = override.key_or_group, str(override.input_line)
@@ -84,9 +78,7 @@ class Composer:
             return f"Could not find '{option}'. {did_you_mean(name, error.options)}"
         if override.is_add():
             return f"'{key}' is already in the config: write {line.lstrip('+')} to change it."
-        if config is not None and str(error).startswith(
-            (f"Could not override '{key}'", "Could not delete from")
-        ):
+        if config is not None and str(error).startswith((f"Could not override '{key}'", "Could not delete from")):
             return self._unknown(key, line, config) or _brief(error)
         return _brief(error)
 
@@ -107,9 +99,7 @@ class Composer:
         valid = {name for name in node if not str(name).startswith("_")} | (set() if parent else groups)
         taken = _parameters(node) if parent else set()
         if key.removeprefix(f"{parent}.") in taken and not line.startswith("~"):
-            return (
-                f"'{key}' is not in the config, but '{node['_target_']}' takes it: write +{line} to add it."
-            )
+            return f"'{key}' is not in the config, but '{node['_target_']}' takes it: write +{line} to add it."
         candidates = [*every, *groups, *(f"{parent}.{name}" for name in taken)]
         candidates = [name for name in candidates if not key.startswith(f"{name}.")]
         nearest = difflib.get_close_matches(key, candidates, n=1)
@@ -145,9 +135,7 @@ def _parameters(node: dict[Any, Any]) -> set[str]:
 
 def _brief(error: Exception) -> str:
     """Return an error of Hydra's on one line, with what OmegaConf said, less its search path and links."""
-    told = itertools.takewhile(
-        lambda line: not line.startswith("Config search path"), str(error).splitlines()
-    )
+    told = itertools.takewhile(lambda line: not line.startswith("Config search path"), str(error).splitlines())
     lines = [line.strip() for line in told if line.strip(" ^") and not line.startswith("See https")]
     cause = str(error.__cause__ or "").partition("\n")[0]
     if cause not in " ".join(lines):

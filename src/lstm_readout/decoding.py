@@ -65,8 +65,8 @@ def sample(
         max_length: most tokens to draw.
         temperature: divides the logits: below 1 safer, above 1 wilder; 0 takes the most probable token.
         top_k: draw from the k most probable tokens only.
-        top_p: draw from the smallest set of tokens that holds this probability (Holtzman et al. 2020, "The Curious Case of
-            Neural Text Degeneration").
+        top_p: draw from the smallest set of tokens that holds this probability (Holtzman et al. 2020, "The Curious
+            Case of Neural Text Degeneration").
         generator: the source of chance, on the model's device.
 
     Raises:
@@ -88,7 +88,11 @@ def sample(
 
 
 def draw(
-    logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: torch.Generator | None
+    logits: Tensor,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator | None,
 ) -> int:
     """Draw one token from logits (V,); never ``<unk>`` or ``<bos>``, which no text holds."""
     logits = logits.float().clone()
@@ -107,7 +111,7 @@ def draw(
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
     """Raise ``UserError`` for a setting of ``sample`` that is out of range."""
-    if temperature < 0:
+    if not 0 <= temperature < float("inf"):
         raise UserError(f"temperature: wanted 0 or more, got {temperature}.")
     if top_k is not None and top_k < 1:
         raise UserError(f"top_k: wanted 1 or more, or null for no limit, got {top_k}.")

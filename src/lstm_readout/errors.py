@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMED = 24  # a message stays readable
+
 
 class UserError(ValueError):
     """A mistake that the user can mend; the command line prints its text without a traceback.
@@ -18,4 +20,5 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     choices = sorted(valid)
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
     hint = f"Did you mean '{nearest[0]}'? " if nearest else ""
-    return f"{hint}Valid: {', '.join(choices) or '(none)'}."
+    more = f" and {len(choices) - MOST_NAMED} more" if len(choices) > MOST_NAMED else ""
+    return f"{hint}Valid: {', '.join(choices[:MOST_NAMED]) or '(none)'}{more}."

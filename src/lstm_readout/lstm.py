@@ -162,11 +162,16 @@ class LSTM(nn.Module):
     def _first_state(self, packed: PackedSequence, state: LSTMState | None) -> list[Tensor]:
         """Return h_0, and c_0 for an LSTM, in the packed order: each (L * D, B, size)."""
         rnn, batch = self.rnn, int(packed.batch_sizes[0])
+        rnn.check_input(packed.data, packed.batch_sizes)
         number = rnn.num_layers * (2 if rnn.bidirectional else 1)
+        sizes = [rnn.proj_size or rnn.hidden_size] + [rnn.hidden_size] * (self.cell == "lstm")
+        shapes = [(number, batch, size) for size in sizes]
         if state is None:
-            sizes = [rnn.proj_size or rnn.hidden_size] + [rnn.hidden_size] * (self.cell == "lstm")
-            return [packed.data.new_zeros(number, batch, size) for size in sizes]
+            return [packed.data.new_zeros(shape) for shape in shapes]
         parts = [state.h] if state.c is None else [state.h, state.c]
+        given = [tuple(part.shape) for part in parts]
+        if given != shapes:  # the kernels below trust what they get
+            raise RuntimeError(f"state: wanted shapes {shapes} for cell={self.cell}, got {given}.")
         if packed.sorted_indices is not None:
             parts = [part[:, packed.sorted_indices] for part in parts]
         return parts

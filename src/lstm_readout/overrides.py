@@ -99,9 +99,7 @@ def _jobs(composer: Composer, flags: Namespace) -> list[DictConfig]:
     jobs = [_without_hydra(first)]
     for swept in all_swept:
         for value in _values(swept)[1:]:
-            jobs.append(
-                _job_with(composer, overrides, jobs[0], composer.parse(f"{swept.get_key_element()}={value}"))
-            )
+            jobs.append(_job_with(composer, overrides, jobs[0], composer.parse(f"{swept.get_key_element()}={value}")))
     return jobs
 
 
@@ -109,9 +107,7 @@ def _job_with(composer: Composer, overrides: list[Override], job: DictConfig, ch
     key = chosen.key_or_group
     if composer.loader.repository.group_exists(key) or chosen.package or OmegaConf.select(job, key) is None:
         same_key = chosen.get_key_element()
-        chosen_for = [
-            chosen if one.get_key_element() == same_key else _first(composer, one) for one in overrides
-        ]
+        chosen_for = [chosen if one.get_key_element() == same_key else _first(composer, one) for one in overrides]
         return _without_hydra(composer.compose(chosen_for))
     job = copy.deepcopy(job)  # ten times cheaper than to compose anew
     OmegaConf.update(job, key, chosen.value(), merge=True, force_add=True)
@@ -149,9 +145,7 @@ def _refuse_sweep(swept: Override, several: bool, config: DictConfig) -> None:
         is_plain = swept.value_type is ValueType.SIMPLE_CHOICE_SWEEP
         raise UserError(f"'{line}' names several values: add -m to run each{as_list if is_plain else ''}.")
     if swept.is_interval_sweep() and config.hydra.sweeper.get("_target_") == _BASIC_SWEEPER:
-        raise UserError(
-            f"'{line}': the basic sweeper cannot draw from an interval; list values or use range(...)."
-        )
+        raise UserError(f"'{line}': the basic sweeper cannot draw from an interval; list values or use range(...).")
 
 
 def _sweeper_overrides(composer: Composer, config: DictConfig, given: list[Override]) -> Iterator[Override]:

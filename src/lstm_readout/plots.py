@@ -20,7 +20,9 @@ def plot_learning_curve(metrics_csv: Path, monitor: str, target: Path) -> None:
         name: [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
         for name in ("train/loss_step", "val/loss", monitor)
     }
-    figure, axes = plt.subplots(1, 2 if monitor != "val/loss" else 1, figsize=(9, 3.5), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, 2 if monitor != "val/loss" else 1, figsize=(9, 3.5), squeeze=False, layout="constrained"
+    )
     for name, style in (("train/loss_step", "-"), ("val/loss", "o--")):
         if curves[name]:
             axes[0, 0].plot(*zip(*curves[name], strict=True), style, label=name.removesuffix("_step"))

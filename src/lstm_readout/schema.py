@@ -166,9 +166,7 @@ def complaint(kind: Any, value: Any, where: str) -> str:
     """Return what to tell of the value at the key path ``where``, which is not of the kind."""
     choices = list(_alternatives(kind))
     if isinstance(value, str) and all(typing.get_origin(one) is typing.Literal for one in choices):
-        return (
-            f"got '{value}'. {did_you_mean(value, [str(c) for one in choices for c in typing.get_args(one)])}"
-        )
+        return f"got '{value}'. {did_you_mean(value, [str(c) for one in choices for c in typing.get_args(one)])}"
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
     got = "null" if value is None else f"{shown} ({type(value).__name__})"
     hint = ""

@@ -120,7 +120,10 @@ class Vocabulary(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; ``from_dict`` is the way back."""
-        return {"tokenizers": {role: t.to_dict() for role, t in self.tokenizers.items()}, "labels": self.labels}
+        return {
+            "tokenizers": {role: t.to_dict() for role, t in self.tokenizers.items()},
+            "labels": self.labels,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Vocabulary:
@@ -155,7 +158,10 @@ def _build(kind: Kind, vocab_size: int, min_frequency: int, lowercase: bool) -> 
             backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
             backend.decoder = decoders.Fuse()
         trainer = trainers.WordLevelTrainer(
-            vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=SPECIAL_TOKENS, show_progress=False
+            vocab_size=vocab_size,
+            min_frequency=min_frequency,
+            special_tokens=SPECIAL_TOKENS,
+            show_progress=False,
         )
     if lowercase:
         backend.normalizer = normalizers.Lowercase()

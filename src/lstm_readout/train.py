@@ -6,23 +6,25 @@ Data first (tokenizers are fitted on it), then the model (its sizes follow from 
 from __future__ import annotations
 
 import logging
+import os
 import shlex
+import shutil
 import sys
+import textwrap
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
-from lightning import LightningModule, Trainer, seed_everything
+from lightning import Trainer, seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.callbacks import Stopped, Throughput
 from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.errors import UserError
+from lstm_readout.evaluate import measure, quiet_lightning
 from lstm_readout.plots import plot_learning_curve
 from lstm_readout.report import print_table, write_json
 from lstm_readout.tasks.base import Task
@@ -36,7 +38,7 @@ def train(config: DictConfig) -> float | None:
     Returns:
         The monitored metric of the best checkpoint, for a sweep to optimise.
     """
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    folder = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     quiet_lightning()
     seed_everything(config.seed, workers=True, verbose=False)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
@@ -70,11 +72,12 @@ def train(config: DictConfig) -> float | None:
         log.warning("%s; saved. To go on: %s", stop, _command("train", f"resume={folder}"))
         sys.exit(stop.exit_code)
     seconds = time.perf_counter() - began
-    if trainer.fast_dev_run:
+    if config.trainer.fast_dev_run:
         return None
 
-    best = Path(trainer.checkpoint_callback.best_model_path or folder / "checkpoints" / "last.ckpt")  # pyright: ignore
-    metrics: dict[str, Any] = measure(trainer, task, data, best)
+    best = folder / "checkpoints" / "best.ckpt"
+    task.load_state_dict(torch.load(best, map_location=task.device, weights_only=True)["state_dict"])
+    metrics = measure(trainer, task, data, ("validation", "test"))
     throughput = next(c for c in trainer.callbacks if isinstance(c, Throughput))  # pyright: ignore
     metrics["train/tokens_per_second"] = throughput.tokens_per_second
     metrics["train/seconds"] = seconds
@@ -84,50 +87,8 @@ def train(config: DictConfig) -> float | None:
         plot_learning_curve(folder / "metrics.csv", task.monitor, folder / "learning_curve.png")
     print_table(metrics)
     log.info("run folder: %s", folder)
-    log.info("use it:     %s", _command("predict", f"checkpoint={best}", "text=..."))
+    log.info("use it:     %s", _command("predict", f"checkpoint={best}", f"text={_example(data)}"))
     return metrics.get(task.monitor)
-
-
-def measure(trainer: Trainer, task: Task, data: TextDataModule, checkpoint: Path) -> dict[str, Any]:
-    """Measure the best weights on validation and test, beside baselines and the ceiling.
-
-    Returns:
-        One flat object: ``val/...``, ``test/...``, ``baseline/...``, ``ceiling`` and ``parameters``.
-    """
-    weights = torch.load(checkpoint, map_location=task.device, weights_only=True)["state_dict"]
-    task.load_state_dict(weights)
-    metrics: dict[str, Any] = {}
-    for stage, split, run in (("val", "validation", trainer.validate), ("test", "test", trainer.test)):
-        if split in data.columns:
-            (measured,) = run(task, datamodule=data, verbose=False)
-            part = {key.split("/", 1)[1]: value for key, value in measured.items() if key.startswith(f"{stage}/")}
-            part |= task.split_metrics(data, stage, part)
-            metrics |= {f"{stage}/{key}": value for key, value in part.items()}
-    metrics |= {f"baseline/{key}": value for key, value in task.baselines(data).items()}
-    name = task.monitor.split("/", 1)[1]
-    if name in data.ceiling:
-        metrics["ceiling"] = data.ceiling[name]
-    metrics["parameters"] = sum(parameter.numel() for parameter in task.model.parameters())
-    return metrics
-
-
-def quiet_lightning() -> None:
-    """Send Lightning's own messages through the run's log, without its tips and advice on settings chosen here."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-        logger.setLevel(logging.WARNING)
-    advice = (
-        ".*does not have many workers.*",  # none is fastest on small text
-        ".*directory .* exists and is not empty.*",  # the run folder, which holds the log already
-        ".*number of training batches .* is smaller than the logging interval.*",
-        ".*You called `self.log.*",
-        ".*not supported with oneDNN.*",  # proj_size: PyTorch says that it takes its own kernel
-        ".*isinstance.treespec, LeafSpec.*",
-    )
-    for message in advice:
-        warnings.filterwarnings("ignore", message)
 
 
 def _trainer(config: DictConfig, data: TextDataModule) -> Trainer:
@@ -147,8 +108,7 @@ def _trainer(config: DictConfig, data: TextDataModule) -> Trainer:
     )
 
 
-def _answer(task: LightningModule, data: TextDataModule) -> str:
-    assert isinstance(task, Task)
+def _answer(task: Task, data: TextDataModule) -> str:
     batch = next(iter(data.train_dataloader()))
     task.eval()
     with torch.no_grad():
@@ -158,7 +118,17 @@ def _answer(task: LightningModule, data: TextDataModule) -> str:
 
 
 def _command(name: str, *arguments: str) -> str:
-    return shlex.join(["lstm-readout", name, *arguments])
+    """Return a command line that works as it is pasted, also where the environment is not activated."""
+    script = Path(sys.executable).with_name("lstm-readout")
+    program = "lstm-readout" if shutil.which("lstm-readout") else os.path.relpath(script)
+    return shlex.join([program, name, *arguments])
+
+
+def _example(data: TextDataModule) -> str:
+    """Return the beginning of a held-out text that the model can be tried on."""
+    role = next(role for role, kind in data.roles.items() if kind == "text")
+    lines = (line for text in list(data.texts.values())[-1][role] for line in text.splitlines() if line.strip())
+    return textwrap.shorten(next(lines, ""), 60, placeholder="")
 
 
 def main(arguments: list[str] | None = None) -> None:

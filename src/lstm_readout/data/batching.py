@@ -7,6 +7,7 @@ epoch and follows from the seed alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,13 @@ class LengthBatchSampler(EpochSampler):
     """
 
     def __init__(
-        self, lengths: np.ndarray, *, batch_size: int, max_tokens: int | None = None, shuffle: bool, seed: int = 0
+        self,
+        lengths: np.ndarray,
+        *,
+        batch_size: int,
+        max_tokens: int | None = None,
+        shuffle: bool,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.lengths = lengths.reshape(len(lengths), -1)
@@ -133,7 +140,7 @@ class RowDataset(Dataset):
         self.columns = columns
         self.batch_type = batch_type
 
-    def __getitems__(self, rows: list[int]):  # noqa: ANN204 - what a batch is, the task decides
+    def __getitems__(self, rows: list[int]) -> Any:
         """Collate all rows at once: torch's loader calls this with what the batch sampler gave."""
         return self.batch_type.collate(self.columns, np.asarray(rows))
 
@@ -141,8 +148,8 @@ class RowDataset(Dataset):
 class StreamDataset(Dataset):
     """One continuous stream of tokens, cut into columns that are read window after window.
 
-    Item i is a ``GenerateBatch`` whose row k goes on where row k of item i - 1 ended: carry ``(h_n, c_n)`` over. No token
-    is dropped: the first columns are one token longer where the stream does not divide, and the last window is shorter.
+    Item i is a ``GenerateBatch`` whose row k goes on where row k of item i - 1 ended: carry ``(h_n, c_n)`` over. No
+    token is dropped: where the stream does not divide, the first columns are one token longer; the last window is short.
 
     Args:
         tokens: (N + 1,) the stream; N tokens are predicted, each from the one before it.

@@ -83,7 +83,11 @@ class TextDataModule(LightningDataModule):
         vocabulary: Vocabulary | None = None,
     ) -> None:
         super().__init__()
-        for key, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size), ("window", window)):
+        for key, value in (
+            ("batch_size", batch_size),
+            ("eval_batch_size", eval_batch_size),
+            ("window", window),
+        ):
             if value < 1:
                 raise UserError(f"data.{key}: wanted 1 or more, got {value}.")
         if stream and batch_type is not GenerateBatch:
@@ -91,7 +95,11 @@ class TextDataModule(LightningDataModule):
         self.roles, self.batch_type, self.tokenizer_arguments = roles, batch_type, dict(tokenizer)
         self.name, self.path, self.files, self.hub = name, path, dict(files or {}), hub
         self.column_names, self.whole = dict(columns or {}), whole
-        self.holdout_shares, self.holdout, self.max_rows = {"validation": validation, "test": test}, holdout, max_rows
+        self.holdout_shares, self.holdout, self.max_rows = (
+            {"validation": validation, "test": test},
+            holdout,
+            max_rows,
+        )
         self.batch_size, self.eval_batch_size, self.max_tokens = batch_size, eval_batch_size, max_tokens
         self.stream, self.window, self.num_workers, self.seed = stream, window, num_workers, seed
         self.given_vocabulary = vocabulary
@@ -188,7 +196,9 @@ class TextDataModule(LightningDataModule):
             return read_hub(**self.hub)
         if any(self.files.values()):
             return read_files(self.files, Path(), whole=self.whole)
-        raise UserError("data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...).")
+        raise UserError(
+            "data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...)."
+        )
 
     def _hold_out(self, splits: dict[str, Dataset]) -> dict[str, Dataset]:
         """Cut the missing splits from the training split."""

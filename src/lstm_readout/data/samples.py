@@ -68,9 +68,7 @@ _REVIEW_ROWS = {"train": 8000, "validation": 1000, "test": 1000}
 _LABELS = ("negative", "positive")
 _ADJECTIVES = {
     "negative": _words("bad dull boring weak poor terrible silly clumsy tedious dreadful forgettable flat"),
-    "positive": _words(
-        "good great brilliant charming funny clever moving superb lovely perfect gripping fresh"
-    ),
+    "positive": _words("good great brilliant charming funny clever moving superb lovely perfect gripping fresh"),
 }
 _NEGATIONS = ("not", "never", "hardly")
 _DEGREES = ("very", "really", "so", "particularly")
@@ -227,9 +225,7 @@ def _appointment(random: Random) -> tuple[str, str]:
 def _spoken_day(random: Random, day: date, with_weekday: bool) -> str:
     month, ordinal = _MONTHS[day.month - 1], _ordinal(day.day)
     start = f"on {_WEEKDAYS[day.weekday()]} " if with_weekday else _pick(random, ("", "on "))
-    return (
-        start + _pick(random, (f"the {ordinal} of {month}", f"{month} the {ordinal}")) + f" {_year(day.year)}"
-    )
+    return start + _pick(random, (f"the {ordinal} of {month}", f"{month} the {ordinal}")) + f" {_year(day.year)}"
 
 
 def _year(year: int) -> str:
@@ -274,9 +270,7 @@ _TRANSITIVE = _words(
     "sees/see likes/like follows/follow hears/hear finds/find knows/know fears/fear helps/help "
     "visits/visit remembers/remember"
 )
-_INTRANSITIVE = _words(
-    "sleeps/sleep waits/wait sings/sing barks/bark runs/run falls/fall smiles/smile grows/grow"
-)
+_INTRANSITIVE = _words("sleeps/sleep waits/wait sings/sing barks/bark runs/run falls/fall smiles/smile grows/grow")
 _DETERMINERS = {"one": _words("the a this every"), "many": ["the", "", "some", "these", "many"]}
 _QUALITIES = _words("old small young tall quiet brown happy cold strange green")
 _PREPOSITIONS = _words("near behind beside under with")
@@ -292,9 +286,7 @@ def _grammar_rules() -> dict[str, list[Rule]]:
     uses: so each sentence has one derivation, and its probability is the product of the choices made.
     """
     rules: dict[str, list[Rule]] = {
-        "SENTENCE": [
-            (0.5, (f"NOUN-PHRASE {number} 0", f"VERB-PHRASE {number} 0", ".")) for number in _NUMBERS
-        ],
+        "SENTENCE": [(0.5, (f"NOUN-PHRASE {number} 0", f"VERB-PHRASE {number} 0", ".")) for number in _NUMBERS],
         "ADJECTIVES": [(0.65, ()), (0.28, ("ADJECTIVE",)), (0.07, ("ADJECTIVE", "ADJECTIVE"))],
         "PLACE": [(0.8, ()), *((0.1, ("PREPOSITION", f"NOUN-GROUP {number}")) for number in _NUMBERS)],
         "ADJECTIVE": _falling(_QUALITIES),
@@ -323,9 +315,7 @@ def _phrase_rules(number: str, depth: int) -> dict[str, list[Rule]]:
         inner, likely = depth + 1, _RELATIVE[depth]
         clause = f"CLAUSE {number} {inner}"
         rules[f"NOUN-PHRASE {number} {depth}"] = [(1 - likely, group), (likely, (*group, clause))]
-        subjects = [
-            (0.25, ("that", f"NOUN-PHRASE {other} {inner}", f"ACTS-ON {other}")) for other in _NUMBERS
-        ]
+        subjects = [(0.25, ("that", f"NOUN-PHRASE {other} {inner}", f"ACTS-ON {other}")) for other in _NUMBERS]
         rules[clause] = [(0.5, ("that", f"{verbs} {inner}")), *subjects]
     return rules
 
@@ -333,9 +323,7 @@ def _phrase_rules(number: str, depth: int) -> dict[str, list[Rule]]:
 def _falling(words: Sequence[str]) -> list[Rule]:
     """Rules for words of one kind, the first the most likely, as in a natural text; "" is no word."""
     weights = [1 / (rank + 2) for rank in range(len(words))]
-    return [
-        (weight / sum(weights), (word,) if word else ()) for weight, word in zip(weights, words, strict=True)
-    ]
+    return [(weight / sum(weights), (word,) if word else ()) for weight, word in zip(weights, words, strict=True)]
 
 
 def _grammar(seed: int) -> Sample:

@@ -95,7 +95,9 @@ def find_files(path: Path) -> dict[str, str]:
     for split, files in found.items():
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
-            raise UserError(f"data.path: '{path}' has {len(files)} files for {split} ({names}); name one in data.files.")
+            raise UserError(
+                f"data.path: '{path}' has {len(files)} files for {split} ({names}); name one in data.files."
+            )
     if not found["train"]:
         names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
         raise UserError(f"data.path: '{path}' has no file train.*; it holds {names}. Or name them in data.files.")
@@ -122,7 +124,9 @@ def select_roles(rows: Dataset, roles: Mapping[str, str], columns: Mapping[str, 
             values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
         if kind == "label" and any(value is None or value == "" for value in values):
             row = next(i for i, value in enumerate(values) if value is None or value == "")
-            raise UserError(f"data: row {row + 1} of {where} has no label in column '{column}'. Fill it or drop the row.")
+            raise UserError(
+                f"data: row {row + 1} of {where} has no label in column '{column}'. Fill it or drop the row."
+            )
         texts[role] = ["" if value is None else str(value) for value in values]
     return Dataset.from_dict(texts, features=Features({role: Value("string") for role in texts}))
 

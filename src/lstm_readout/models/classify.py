@@ -25,7 +25,12 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, *, vocab_size: int, num_classes: int, output_dropout: float = 0.0, **encoder: Unpack[EncoderArguments]
+        self,
+        *,
+        vocab_size: int,
+        num_classes: int,
+        output_dropout: float = 0.0,
+        **encoder: Unpack[EncoderArguments],
     ) -> None:
         super().__init__()
         self.arguments = {

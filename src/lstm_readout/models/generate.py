@@ -50,8 +50,8 @@ class LanguageModel(nn.Module):
         logits = each_token(self.head, each_token(self.dropout, lstm.output))
         return LanguageModelOutput(logits, lstm.state)
 
-    def step(self, token_ids: Tensor, state: LSTMState | None = None) -> LanguageModelOutput:
+    def step(self, token_ids: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Score what follows one more token a row: ids (B,) -> logits (B, V)."""
         time = 1 if self.encoder.lstm.rnn.batch_first else 0
-        logits, state = self(token_ids.unsqueeze(time), state)
-        return LanguageModelOutput(logits.squeeze(time), state)
+        logits, new_state = self(token_ids.unsqueeze(time), state)
+        return logits.squeeze(time), new_state

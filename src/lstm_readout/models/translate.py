@@ -61,11 +61,12 @@ class Seq2Seq(nn.Module):
                 "write. Set model.encoder.bidirectional=true instead."
             )
         self.reverse_source = reverse_source
-        self.encoder = Encoder(vocab_size=source_vocab_size, **{**shared, **(encoder or {})})
+        both: dict[str, Any] = {**shared}
+        self.encoder = Encoder(vocab_size=source_vocab_size, **{**both, **(encoder or {})})
         self.decoder = LanguageModel(
             vocab_size=target_vocab_size,
             output_dropout=output_dropout,
-            **{**shared, "bidirectional": False, **(decoder or {})},
+            **{**both, "bidirectional": False, **(decoder or {})},
         )
         self.bridge = Bridge(self.encoder.lstm, self.decoder.encoder.lstm)
 

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from typing_extensions import Self
+from typing_extensions import Self, TypedDict, Unpack
 
 from lstm_readout.decoding import check_sampling, sample
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.pipelines.base import Pipeline, check_texts
 from lstm_readout.tokenizer import Vocabulary
+
+
+class Sampling(TypedDict, total=False):
+    """How a ``TextGenerator`` draws; see its arguments."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    seed: int
 
 
 class TextGenerator(Pipeline):
@@ -43,15 +53,21 @@ class TextGenerator(Pipeline):
     ) -> None:
         super().__init__(model, vocabulary)
         check_sampling(temperature, top_k, top_p)
-        self.max_tokens, self.temperature, self.top_k, self.top_p, self.seed = max_tokens, temperature, top_k, top_p, seed
+        self.max_tokens, self.temperature, self.top_k, self.top_p, self.seed = (
+            max_tokens,
+            temperature,
+            top_k,
+            top_p,
+            seed,
+        )
 
     @classmethod
     def load(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls, path: str | Path, device: str | torch.device = "cpu", **options: float | int | None
+        cls, path: str | Path, device: str | torch.device = "cpu", **options: Unpack[Sampling]
     ) -> Self:
         """Rebuild the model from a checkpoint file; ``options`` are those of the class."""
         plain = super().load(path, device)
-        return cls(plain.model, plain.vocabulary, **options)  # pyright: ignore[reportArgumentType]
+        return cls(plain.model, plain.vocabulary, **options)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Continue each text; the results hold the continuation alone."""

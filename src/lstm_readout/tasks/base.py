@@ -1,7 +1,7 @@
 """What the three tasks share: a model and its vocabulary go in, a LightningModule that trains and measures comes out.
 
-A task of your own is one subclass: say ``name``, ``roles``, ``batch_type`` and ``model_type``, and write ``loss``, ``measure``,
-``sizes`` and ``answer``.
+A task of your own is one subclass: say ``name``, ``roles``, ``batch_type`` and ``model_type``, and write ``sizes``,
+``loss``, ``measure``, ``measured`` and ``answer``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Task(LightningModule):
         model: the plain ``nn.Module``.
         vocabulary: tokenizers and labels; saved with the model.
         optimizer: parameters -> optimizer; AdamW where not given.
-        scheduler: (optimizer, total steps) -> schedule of the learning rate, stepped after every batch; constant if None.
+        scheduler: (optimizer, total_steps) -> schedule of the learning rate, stepped after every batch; None: constant.
         monitor: the metric that chooses the best checkpoint.
         mode: whether the best is its ``min`` or its ``max``.
         config: the run's configuration as plain values, kept in the checkpoint.
@@ -43,6 +43,7 @@ class Task(LightningModule):
     roles: ClassVar[Mapping[str, Role]]
     batch_type: ClassVar[type]
     model_type: ClassVar[Callable[..., nn.Module]]
+    model: Any  # the nn.Module; each task knows its own
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Task(LightningModule):
         """Say in one line, with this batch's shape, which output of the LSTM this task reads."""
         raise NotImplementedError
 
-    def split_metrics(self, data: TextDataModule, stage: Stage, metrics: Mapping[str, float]) -> dict[str, Any]:
+    def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return final metrics that need the data as well as ``metrics``: units, signatures."""
         return {}
 

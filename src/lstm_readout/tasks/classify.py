@@ -81,7 +81,11 @@ class ClassifyTask(Task):
         return {
             "majority_accuracy": majority_accuracy(train["label"], held_out["label"]),
             "bag_of_words_accuracy": bag_of_words_accuracy(
-                train["text"], train["label"], held_out["text"], held_out["label"], self.model.arguments["vocab_size"]
+                train["text"],
+                train["label"],
+                held_out["text"],
+                held_out["label"],
+                self.model.arguments["vocab_size"],
             ),
         }
 

@@ -72,9 +72,8 @@ class GenerateTask(Task):
         output = self.model.encoder(batch.inputs).output.data
         return f"this task reads output at every step: (tokens of the batch, hidden) = {tuple(output.shape)}"
 
-    def split_metrics(self, data: TextDataModule, stage: Stage, metrics: Mapping[str, float]) -> dict[str, Any]:
+    def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return bits per character, which compares tokenizations."""
-        split = "validation" if stage == "val" else stage
         column = data.columns[split]["text"]
         assert isinstance(column, Ragged)
         tokens = len(column.values) - data.stream  # a stream has no <eos> at its end

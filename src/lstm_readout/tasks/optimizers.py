@@ -1,7 +1,7 @@
 """Optimizers and schedules of the learning rate, as configs name them.
 
-PyTorch's own: this file only chooses the fused kernel where the installed torch has it for the device, and counts warm-up in
-shares of the run.
+PyTorch's own: this file only chooses the fused kernel where the installed torch has it for the device, and counts
+warm-up in shares of the run.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor, nn
 from torch.distributed import all_gather_object, get_world_size, is_available, is_initialized
 from torch.nn.functional import cross_entropy
@@ -44,7 +45,10 @@ class TranslateTask(Task):
     def sizes(cls, vocabulary: Vocabulary) -> dict[str, int]:
         """Return both vocabulary sizes."""
         tokenizers = vocabulary.tokenizers
-        return {"source_vocab_size": len(tokenizers["source"]), "target_vocab_size": len(tokenizers["target"])}
+        return {
+            "source_vocab_size": len(tokenizers["source"]),
+            "target_vocab_size": len(tokenizers["target"]),
+        }
 
     def loss(self, batch: TranslateBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean over target tokens."""
@@ -58,7 +62,9 @@ class TranslateTask(Task):
         self.measures[stage].update(loss, weight=predictions)  # pyright: ignore[reportCallIssue]
         longest = 2 * len(batch.source.batch_sizes) + 20
         tokenizer = self.vocabulary.tokenizers["target"]
-        translations = [tokenizer.decode(ids) for ids in greedy(self.model.decoder, self.model.encode(batch.source), longest)]
+        translations = [
+            tokenizer.decode(ids) for ids in greedy(self.model.decoder, self.model.encode(batch.source), longest)
+        ]
         self.pairs.extend(zip(translations, batch.references, strict=True))
 
     def measured(self, stage: Stage) -> dict[str, float]:
@@ -83,7 +89,7 @@ class TranslateTask(Task):
         bridge = "through a linear bridge" if self.model.bridge.h else "as it is"
         return f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
 
-    def split_metrics(self, data: TextDataModule, stage: Stage, metrics: Mapping[str, float]) -> dict[str, Any]:
+    def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return sacreBLEU's signature, without which a BLEU cannot be compared (Post 2018)."""
         bleu, chrf = BLEU(), CHRF()
         bleu.corpus_score(["a"], [["a"]])
@@ -93,7 +99,9 @@ class TranslateTask(Task):
     def baselines(self, data: TextDataModule) -> dict[str, float]:
         """Return the BLEU of the untranslated source."""
         held_out = data.texts.get("test", data.texts.get("validation"))
-        return {} if held_out is None else {"copy_source_bleu": copy_source_bleu(held_out["source"], held_out["target"])}
+        return (
+            {} if held_out is None else {"copy_source_bleu": copy_source_bleu(held_out["source"], held_out["target"])}
+        )
 
 
 def _of_all_processes(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -1,0 +1,56 @@
+"""Command-line arguments before Hydra sees them: free text is quoted, and the checkpoint names its task."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from lstm_readout.checkpoint import read_checkpoint
+from lstm_readout.errors import UserError
+
+FREE_TEXT = (
+    "text",
+    "input",
+    "output",
+    "checkpoint",
+    "data.path",
+)  # values that are no expressions of Hydra's
+
+
+def given(arguments: list[str], key: str) -> str | None:
+    """Return the value of ``key=value``, the last one if there are several."""
+    values = [argument.split("=", 1)[1] for argument in arguments if argument.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def quoted(arguments: list[str]) -> list[str]:
+    """Quote the values of free text, so that commas, brackets and ``${`` in them mean themselves."""
+    return [
+        f"{key}={_quote(value)}" if key in FREE_TEXT and separator and not _is_expression(value) else argument
+        for argument in arguments
+        for key, separator, value in (argument.partition("="),)
+    ]
+
+
+def with_task_of_checkpoint(arguments: list[str], group: str) -> list[str]:
+    """Add ``group=<the checkpoint's task>``, unless it is given; exit with 2 if the file cannot be used."""
+    path = given(arguments, "checkpoint")
+    if path is not None and given(arguments, group) is None:
+        try:
+            arguments = [f"{group}={read_checkpoint(path).task}", *arguments]
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+    return quoted(arguments)
+
+
+def _is_expression(value: str) -> bool:
+    """Say whether a value is plain for Hydra as it stands, or quoted by the user already."""
+    return value == "null" or re.fullmatch(r"[\w./+-]+|'[^']*'|\"[^\"]*\"", value) is not None
+
+
+def _quote(value: str) -> str:
+    # A backslash before a quote would be read as an escape, and ${ as an interpolation
+    value = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    value = re.sub(r"(\\+)$", r"\1\1", value)
+    return "'" + value.replace("${", "\\${") + "'"

@@ -1,0 +1,103 @@
+"""``lstm-readout evaluate``: a checkpoint and, if wanted, other data go in; a table of metrics comes out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class, instantiate
+from lightning import Trainer
+from omegaconf import DictConfig, OmegaConf
+
+from lstm_readout.arguments import with_task_of_checkpoint
+from lstm_readout.config import hydra_main
+from lstm_readout.data.module import TextDataModule
+from lstm_readout.errors import UserError
+from lstm_readout.report import print_table, write_json
+from lstm_readout.tasks.base import Task
+
+STAGES = {"validation": "val", "test": "test"}
+
+
+def evaluate(config: DictConfig) -> None:
+    """Measure a trained model on a split of the data it was trained with, or of other data with the same labels."""
+    quiet_lightning()
+    task_class: type[Task] = get_class(config.task._target_)
+    task = task_class.load_from_checkpoint(config.checkpoint)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
+    data = TextDataModule(
+        roles=task_class.roles,
+        batch_type=task_class.batch_type,
+        tokenizer={},
+        vocabulary=task.vocabulary,
+        seed=task.config.get("seed", 0),
+        **(plain.get("data") or task.config["data"]),
+    )
+    data.setup()
+    if config.split not in data.columns:
+        raise UserError(f"split: there is no '{config.split}' here; there is: {', '.join(data.columns)}.")
+    trainer = instantiate(
+        config.trainer,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=sys.stdout.isatty(),
+        enable_model_summary=False,
+        _convert_="all",
+    )
+    metrics = measure(trainer, task, data, (config.split,))
+    print_table(metrics)
+    if config.output is not None:
+        write_json(Path(config.output), metrics)
+
+
+def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence[str]) -> dict[str, Any]:
+    """Measure a task on splits, beside baselines and the ceiling.
+
+    Returns:
+        One flat object: ``val/...``, ``test/...``, ``baseline/...``, ``ceiling`` and ``parameters``.
+    """
+    metrics: dict[str, Any] = {}
+    for split in splits:
+        if split not in data.columns:
+            continue
+        stage = STAGES[split]
+        (measured,) = (trainer.validate if stage == "val" else trainer.test)(task, datamodule=data, verbose=False)
+        part = {key.split("/", 1)[1]: value for key, value in measured.items() if key.startswith(f"{stage}/")}
+        part |= task.split_metrics(data, split, part)
+        metrics |= {f"{stage}/{key}": value for key, value in part.items()}
+    if "train" in data.columns:
+        metrics |= {f"baseline/{key}": value for key, value in task.baselines(data).items()}
+    name = task.monitor.split("/", 1)[1]
+    if name in data.ceiling:
+        metrics["ceiling"] = data.ceiling[name]
+    metrics["parameters"] = sum(parameter.numel() for parameter in task.model.parameters())
+    return metrics
+
+
+def quiet_lightning() -> None:
+    """Send Lightning's own messages through the run's log, without its tips and advice on settings chosen here."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
+    advice = (
+        ".*does not have many workers.*",  # none is fastest on small text
+        ".*directory .* exists and is not empty.*",  # the run folder, which holds the log already
+        ".*number of training batches .* is smaller than the logging interval.*",
+        ".*You called `self.log.*",
+        ".*not supported with oneDNN.*",  # proj_size: PyTorch says that it takes its own kernel
+        ".*isinstance.treespec, LeafSpec.*",
+    )
+    for message in advice:
+        warnings.filterwarnings("ignore", message)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Compose the configuration from the command line and evaluate."""
+    given = sys.argv[1:] if arguments is None else arguments
+    hydra_main(evaluate, config_name="evaluate", arguments=with_task_of_checkpoint(given, "task"))

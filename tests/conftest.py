@@ -1,0 +1,25 @@
+"""What every test stands on: one thread, no network, and a data cache that is thrown away."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# datasets reads these when it is imported, so they are set before anything else
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="lstm-readout-tests-")
+os.environ["HF_HUB_OFFLINE"] = "1"
+atexit.register(shutil.rmtree, os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+torch.set_num_threads(1)
+settings.register_profile("tests", deadline=None, max_examples=40)
+settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Start every test from the same chance, whatever ran before it."""
+    torch.manual_seed(0)
