@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 
 from lstm_readout.checkpoint import read_checkpoint
+from lstm_readout.config import refuse
 from lstm_readout.errors import UserError
 
 FREE_TEXT = (
@@ -39,8 +39,7 @@ def with_task_of_checkpoint(arguments: list[str], group: str) -> list[str]:
         try:
             arguments = [f"{group}={read_checkpoint(path).task}", *arguments]
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            refuse(error)
     return quoted(arguments)
 
 

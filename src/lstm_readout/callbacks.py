@@ -31,6 +31,15 @@ class Throughput(Callback):
         self._last = (0, 0.0)
         self._began = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, so that a resumed run goes on counting."""
+        return {"tokens": self.tokens, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the counts up."""
+        self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
+        self._last = (self.tokens, self.seconds)
+
     @property
     def tokens_per_second(self) -> float:
         """Return the mean over the run so far."""
@@ -140,8 +149,8 @@ class GracefulStop(Callback):
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen, in place of Lightning's own handlers, which end a SIGTERM with exit code 0."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._remember)
 

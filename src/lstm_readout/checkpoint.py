@@ -8,7 +8,6 @@ by the caller, never by the file.
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,16 +59,13 @@ def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
         raise UserError(f"checkpoint: no such file: '{path}'.{_files_below(path)}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        ValueError,
-        KeyError,
-    ) as error:
-        whole = zipfile.is_zipfile(path)
-        reason = "it holds more than tensors and plain values" if whole else "it is cut short, or no checkpoint at all"
+    except Exception as error:  # torch's readers meet broken bytes with nearly every kind of exception
+        if isinstance(error, PermissionError):
+            reason = "no permission"
+        elif zipfile.is_zipfile(path):
+            reason = "it holds more than tensors and plain values"
+        else:
+            reason = "it is cut short, or no checkpoint at all"
         raise UserError(f"checkpoint: could not read '{path}': {reason}. Take another file of the run.") from error
     values = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(values, dict) or "format" not in values or "vocabulary" not in values:

@@ -23,7 +23,7 @@ from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.overrides import VERSION_BASE, compose_jobs, overrides_first
 from lstm_readout.schema import UNKNOWN, accepts, complaint, parameters_of
 
-__all__ = ["check_targets", "hydra_main"]
+__all__ = ["check_targets", "hydra_main", "refuse"]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def hydra_main(
             main = hydra.main(f"pkg://{config_module}", config_name, VERSION_BASE)
             main(_guard(run))()
         except UserError as error:
-            _refuse(error)
+            refuse(error)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
@@ -105,7 +105,7 @@ def _guard(run: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         except UserError as error:
             _write_to_log(str(error), error, traceback=False)
             # SystemExit passes through Hydra; of a UserError it would print the traceback and exit with 1.
-            _refuse(error)
+            refuse(error)
         except KeyboardInterrupt as error:
             _write_to_log("interrupted", error, traceback=False)
             raise
@@ -117,7 +117,7 @@ def _guard(run: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
 
 def _write_to_log(text: str, error: BaseException, *, traceback: bool) -> None:
-    """Write to the run's log file alone: the console gets the error from ``_refuse`` or from Hydra."""
+    """Write to the run's log file alone: the console gets the error from ``refuse`` or from Hydra."""
     about = (type(error), error, error.__traceback__) if traceback else None
     record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), about)
     for handler in logging.getLogger().handlers:
@@ -125,7 +125,8 @@ def _write_to_log(text: str, error: BaseException, *, traceback: bool) -> None:
             handler.handle(record)
 
 
-def _refuse(error: UserError) -> NoReturn:
+def refuse(error: UserError) -> NoReturn:
+    """Tell a mistake in one message and exit with 2."""
     print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
     raise SystemExit(2) from None
 

@@ -97,7 +97,7 @@ def draw(
     """Draw one token from logits (V,); never ``<unk>`` or ``<bos>``, which no text holds."""
     logits = logits.float().clone()
     logits[[UNK, BOS]] = -torch.inf
-    if temperature == 0:
+    if temperature < 1e-9:  # 0, or so near that the division would overflow
         return int(logits.argmax())
     logits = logits / temperature
     if top_k is not None and top_k < len(logits):
@@ -105,6 +105,7 @@ def draw(
     if top_p is not None:
         probabilities, order = logits.softmax(-1).sort(descending=True)
         outside = probabilities.cumsum(-1) - probabilities >= top_p  # what stands before it holds top_p already
+        outside[0] = False
         logits[order[outside]] = -torch.inf
     return int(torch.multinomial(logits.softmax(-1), 1, generator=generator))
 

@@ -92,6 +92,7 @@ def quiet_lightning() -> None:
         ".*You called `self.log.*",
         ".*not supported with oneDNN.*",  # proj_size: PyTorch says that it takes its own kernel
         ".*isinstance.treespec, LeafSpec.*",
+        ".*your dataloader is not resumable.*",  # it is: the data module keeps the position
     )
     for message in advice:
         warnings.filterwarnings("ignore", message)

@@ -81,8 +81,12 @@ class LSTM(nn.Module):
     it lies. The numbers are those of the packed call, whose own CPU kernel is several times slower on long
     rows. On other devices the packed call itself is used (cuDNN handles it well).
 
+    ``forget_bias`` is added to the forget gate's bias at the start: with 1 a cell keeps what it has until it learns to
+    forget (Jozefowicz, Zaremba and Sutskever 2015, "An Empirical Exploration of Recurrent Network Architectures").
+
     Raises:
-        UserError: for an unknown ``cell``, or ``proj_size`` with a cell other than ``lstm``.
+        UserError: for an unknown ``cell``, sizes that ``torch.nn.LSTM`` refuses, ``proj_size`` with a cell other than
+            ``lstm``, or ``forget_bias`` where there is no forget gate or no bias.
     """
 
     def __init__(
@@ -97,12 +101,17 @@ class LSTM(nn.Module):
         bidirectional: bool = False,
         proj_size: int = 0,
         cell: Cell = "lstm",
+        forget_bias: float = 0.0,
     ) -> None:
         super().__init__()
         if cell not in get_args(Cell):
             raise UserError(f"cell: there is no '{cell}'. {did_you_mean(str(cell), get_args(Cell))}")
         if proj_size and cell != "lstm":
             raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
+        if forget_bias and (cell != "lstm" or not bias):
+            raise UserError(
+                f"forget_bias={forget_bias}: wanted cell=lstm and bias=true, got cell={cell} and bias={bias}."
+            )
         if dropout and num_layers == 1:
             warnings.warn(
                 f"dropout={dropout} does nothing with num_layers=1: it sits between layers. "
@@ -110,16 +119,22 @@ class LSTM(nn.Module):
             )
         projection = {"proj_size": proj_size} if cell == "lstm" else {}
         self.cell: Cell = cell
-        self.rnn = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](
-            input_size,
-            hidden_size,
-            num_layers=num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout if num_layers > 1 else 0.0,
-            bidirectional=bidirectional,
-            **projection,
-        )
+        try:
+            self.rnn = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](
+                input_size,
+                hidden_size,
+                num_layers=num_layers,
+                bias=bias,
+                batch_first=batch_first,
+                dropout=dropout if num_layers > 1 else 0.0,
+                bidirectional=bidirectional,
+                **projection,
+            )
+        except ValueError as error:
+            raise UserError(f"{cell}: {error}") from error
+        for name, parameter in self.rnn.named_parameters():
+            if forget_bias and name.startswith("bias_ih"):  # gates in PyTorch's order: input, forget, cell, output
+                parameter.data[hidden_size : 2 * hidden_size] += forget_bias
         self.output_size = (proj_size or hidden_size) * (2 if bidirectional else 1)
 
     def forward(self, input: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:

@@ -12,10 +12,14 @@ import numpy as np
 plt.switch_backend("agg")  # files only: a run on a machine without a screen must not fail
 
 
-def plot_learning_curve(metrics_csv: Path, monitor: str, target: Path) -> None:
-    """Draw the loss of training and validation, and the monitored metric, over steps."""
-    with metrics_csv.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def plot_learning_curve(folder: Path, monitor: str) -> None:
+    """Draw the loss of training and validation, and the monitored metric, over steps: ``learning_curve.png``."""
+    rows: list[dict[str, str]] = []
+    for part in sorted(folder.glob("metrics.*csv")):  # metrics.1.csv, ... of the parts before a resume, metrics.csv
+        with part.open(newline="") as file:
+            rows += csv.DictReader(file)
+    if not rows:
+        return
     curves = {
         name: [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
         for name in ("train/loss_step", "val/loss", monitor)
@@ -31,7 +35,7 @@ def plot_learning_curve(metrics_csv: Path, monitor: str, target: Path) -> None:
     if monitor != "val/loss" and curves[monitor]:
         axes[0, 1].plot(*zip(*curves[monitor], strict=True), "o-")
         axes[0, 1].set(xlabel="step", ylabel=monitor)
-    figure.savefig(target, dpi=120)
+    figure.savefig(folder / "learning_curve.png", dpi=120)
     plt.close(figure)
 
 

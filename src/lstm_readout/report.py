@@ -32,7 +32,8 @@ def print_table(metrics: Mapping[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("metric", "validation", "test"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    names = [key.split("/", 1)[1] for key in metrics if key.startswith(("val/", "test/"))]
+    numbers = {key: value for key, value in metrics.items() if not isinstance(value, str)}  # signatures: in the file
+    names = [key.split("/", 1)[1] for key in numbers if key.startswith(("val/", "test/"))]
     for name in dict.fromkeys(names):
         table.add_row(name, _number(metrics.get(f"val/{name}")), _number(metrics.get(f"test/{name}")))
     held_out = "test" if any(key.startswith("test/") for key in metrics) else "validation"
@@ -48,6 +49,4 @@ def print_table(metrics: Mapping[str, Any]) -> None:
 
 
 def _number(value: Any) -> str:
-    if isinstance(value, str):
-        return ""  # signatures: in metrics.json
     return "" if value is None else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

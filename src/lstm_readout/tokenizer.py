@@ -58,7 +58,7 @@ class TextTokenizer:
             max_length, keep: see the class.
 
         Raises:
-            UserError: for an unknown ``kind`` or ``keep``, or a size that leaves no room for a token.
+            UserError: for an unknown ``kind`` or ``keep``, a size that leaves no room for a token, or no token at all.
         """
         for name, value, valid in (("kind", kind, get_args(Kind)), ("keep", keep, ("start", "end"))):
             if value not in valid:
@@ -66,10 +66,17 @@ class TextTokenizer:
         smallest = 260 if kind == "bpe" else 4
         if vocab_size < smallest:
             raise UserError(f"tokenizer.vocab_size: wanted {smallest} or more for {kind}, got {vocab_size}.")
+        if min_frequency < 0:
+            raise UserError(f"tokenizer.min_frequency: wanted 0 or more, got {min_frequency}.")
         if max_length is not None and max_length < 1:
             raise UserError(f"tokenizer.max_length: wanted 1 or more, or null for no limit, got {max_length}.")
         backend, trainer = _build(kind, vocab_size, min_frequency, lowercase)
         backend.train_from_iterator(texts, trainer)
+        if backend.get_vocab_size() == len(SPECIAL_TOKENS):
+            raise UserError(
+                f"tokenizer: the training texts hold no {kind} token {max(min_frequency, 1)} time(s) or more. "
+                "Give more text, or lower tokenizer.min_frequency."
+            )
         return cls(backend, max_length, keep)
 
     def __len__(self) -> int:
@@ -77,6 +84,8 @@ class TextTokenizer:
 
     def encode(self, texts: Sequence[str]) -> tuple[Ragged, int]:
         """Return the ids of each text, ``<eos>`` at its end, and how many texts were cut at ``max_length``."""
+        # "<bos>" and "<eos>" in somebody's text are words, no commands. Set here, for a copied backend forgets it
+        self.backend.encode_special_tokens = True
         rows, cut = [], 0
         for start in range(0, len(texts), 1000):  # chunks: encodings hold offsets and strings, far more than ids
             for encoding in self.backend.encode_batch_fast(texts[start : start + 1000], add_special_tokens=False):
@@ -86,12 +95,7 @@ class TextTokenizer:
                     cut += 1
                 ids.append(EOS)
                 rows.append(ids)
-        ragged = Ragged.from_lists(rows)
-        # The words "<bos>" and "<eos>" in somebody's text are words, not commands
-        special = (ragged.values == BOS) | (ragged.values == EOS)
-        special[ragged.offsets[1:] - 1] = False
-        ragged.values[special] = UNK
-        return ragged, cut
+        return Ragged.from_lists(rows), cut
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """Return the text of the ids up to the first ``<eos>``."""

@@ -19,11 +19,14 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from lightning import Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
+from lstm_readout.arguments import given, quoted
 from lstm_readout.callbacks import Stopped, Throughput
-from lstm_readout.config import hydra_main
+from lstm_readout.config import hydra_main, refuse
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.errors import UserError
 from lstm_readout.evaluate import measure, quiet_lightning
 from lstm_readout.plots import plot_learning_curve
 from lstm_readout.report import print_table, write_json
@@ -52,7 +55,8 @@ def train(config: DictConfig) -> float | None:
         **plain["data"],
     )
     data.setup()
-    model = instantiate(config.model, **task_class.sizes(data.vocabulary), _convert_="all")
+    # _partial_, then the call: inside instantiate a UserError would be wrapped
+    model = instantiate(config.model, _partial_=True, _convert_="all")(**task_class.sizes(data.vocabulary))
     build_task = instantiate(config.task, _partial_=True)
     task: Task = build_task(
         model=model,
@@ -63,8 +67,10 @@ def train(config: DictConfig) -> float | None:
     )
     log.info("%s", _answer(task, data))
 
+    if config.resume is not None:
+        _keep_metrics(folder / "metrics.csv")
     trainer = _trainer(config, data)
-    checkpoint = None if config.resume is None else str(Path(config.resume) / "checkpoints" / "last.ckpt")
+    checkpoint = None if config.resume is None else str(folder / "checkpoints" / "last.ckpt")
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
@@ -83,8 +89,7 @@ def train(config: DictConfig) -> float | None:
     metrics["train/seconds"] = seconds
     write_json(folder / "metrics.json", metrics)
     task.write_figures(folder)
-    if (folder / "metrics.csv").is_file():
-        plot_learning_curve(folder / "metrics.csv", task.monitor, folder / "learning_curve.png")
+    plot_learning_curve(folder, task.monitor)
     print_table(metrics)
     log.info("run folder: %s", folder)
     log.info("use it:     %s", _command("predict", f"checkpoint={best}", f"text={_example(data)}"))
@@ -97,15 +102,23 @@ def _trainer(config: DictConfig, data: TextDataModule) -> Trainer:
         callbacks.pop("early_stopping", None)
         callbacks["best"] = OmegaConf.merge(callbacks["best"], {"monitor": None})
     loggers = [instantiate(node) for node in config.logger.values() if node is not None]
-    return instantiate(
-        config.trainer,
-        callbacks=[instantiate(node) for node in callbacks.values()],
-        logger=loggers or False,
-        enable_progress_bar=sys.stdout.isatty(),
-        enable_model_summary=False,
-        use_distributed_sampler=False,  # the batches know their process
-        _convert_="all",
-    )
+    build = instantiate(config.trainer, _partial_=True, _convert_="all")
+    try:
+        return build(
+            callbacks=[instantiate(node) for node in callbacks.values()],
+            logger=loggers or False,
+            enable_progress_bar=sys.stdout.isatty(),
+            use_distributed_sampler=False,  # the batches know their process
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def _keep_metrics(path: Path) -> None:
+    """Put the metrics of the earlier part aside as metrics.1.csv, ...: Lightning's logger starts its file anew."""
+    if path.is_file():
+        number = len(list(path.parent.glob("metrics.*.csv"))) + 1
+        path.rename(path.with_name(f"metrics.{number}.csv"))
 
 
 def _answer(task: Task, data: TextDataModule) -> str:
@@ -128,23 +141,34 @@ def _example(data: TextDataModule) -> str:
     """Return the beginning of a held-out text that the model can be tried on."""
     role = next(role for role, kind in data.roles.items() if kind == "text")
     lines = (line for text in list(data.texts.values())[-1][role] for line in text.splitlines() if line.strip())
-    return textwrap.shorten(next(lines, ""), 60, placeholder="")
+    return textwrap.shorten(next(lines, ""), 200, placeholder="")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and train."""
-    given = sys.argv[1:] if arguments is None else arguments
-    hydra_main(train, config_name="train", arguments=_with_resumed(given))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        arguments = quoted(_with_resumed(arguments))
+        _check_folder(arguments)
+    except UserError as error:
+        refuse(error)
+    hydra_main(train, config_name="train", arguments=arguments)
 
 
 def _with_resumed(arguments: list[str]) -> list[str]:
-    """Put the overrides of the run that is resumed before those given now."""
-    resumed = next((argument.split("=", 1)[1] for argument in arguments if argument.startswith("resume=")), None)
-    if resumed is None:
+    """Put the overrides of the run that is resumed before those given now; it goes on in its own folder."""
+    resumed = given(arguments, "resume")
+    if resumed in (None, "null"):
         return arguments
     recorded = Path(resumed) / ".hydra" / "overrides.yaml"
     if not recorded.is_file() or not (Path(resumed) / "checkpoints" / "last.ckpt").is_file():
-        print(f"error: resume: '{resumed}' is no run folder with a checkpoints/last.ckpt.", file=sys.stderr)
-        sys.exit(2)
-    earlier = [str(line) for line in OmegaConf.load(recorded) if not str(line).startswith("resume=")]
-    return [*earlier, *arguments]
+        raise UserError(f"resume: '{resumed}' is no run folder with a checkpoints/last.ckpt.")
+    earlier = [str(line) for line in OmegaConf.load(recorded)]
+    return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
+
+
+def _check_folder(arguments: list[str]) -> None:
+    """Refuse a folder that holds a run: Hydra would write over its configuration before anything else could."""
+    folder = given(arguments, "hydra.run.dir")
+    if folder is not None and given(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
+        raise UserError(f"hydra.run.dir: '{folder}' holds a run already. Name another folder, or resume={folder}.")

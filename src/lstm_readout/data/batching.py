@@ -149,7 +149,7 @@ class StreamDataset(Dataset):
     """One continuous stream of tokens, cut into columns that are read window after window.
 
     Item i is a ``GenerateBatch`` whose row k goes on where row k of item i - 1 ended: carry ``(h_n, c_n)`` over. No
-    token is dropped: where the stream does not divide, the first columns are one token longer; the last window is short.
+    token is dropped: where the stream does not divide, the first columns are a token longer; the last window is short.
 
     Args:
         tokens: (N + 1,) the stream; N tokens are predicted, each from the one before it.

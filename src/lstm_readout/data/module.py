@@ -7,6 +7,7 @@ counted. The task says which roles it needs and what a batch is; this file knows
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from lstm_readout.data.batches import Columns, GenerateBatch
 from lstm_readout.data.batching import LengthBatchSampler, RowDataset, StreamDataset, StreamSampler
 from lstm_readout.data.samples import sample
 from lstm_readout.data.sources import SPLITS, find_files, local_folder, read_files, read_hub, select_roles
-from lstm_readout.errors import UserError
+from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer import BOS, EOS, TextTokenizer, Vocabulary, unknown_rate
 
@@ -41,7 +42,7 @@ class TextDataModule(LightningDataModule):
         name: what the corpus is called in messages; ``sample`` is generated.
         path: a file, or a folder with ``train.*`` and, if there are, ``validation.*`` and ``test.*``.
         files: split -> file, or split -> {column: file} for parallel text; relative to ``path`` or the local copy.
-        hub: ``path`` and ``revision`` (and ``name``) of a hub repository, used where there is no local copy.
+        hub: ``path`` and ``revision`` of a hub repository (see ``read_hub``), used where there is no local copy.
         columns: role -> column.
         whole: a plain text file is one document, not one a line.
         validation, test: share of the training split that is held out where a corpus has no such split; 0 for none.
@@ -54,7 +55,9 @@ class TextDataModule(LightningDataModule):
         window: steps of a window of the stream.
         num_workers: processes that build batches; none is fastest on text this small.
         seed: order of batches, held-out rows and the sample follow from it.
-        vocabulary: tokenizers and labels of an earlier run, in place of fitting new ones.
+        vocabulary: tokenizers and labels of an earlier run, in place of fitting new ones. No training split is needed.
+        seen: the ``vocabulary`` was fitted on this very corpus: the same rows are held out again. Otherwise a lone
+            file is new to the model, and all of it is the test split.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class TextDataModule(LightningDataModule):
         name: str,
         path: str | None = None,
         files: Mapping[str, Any] | None = None,
-        hub: Mapping[str, str] | None = None,
+        hub: Mapping[str, Any] | None = None,
         columns: Mapping[str, str] | None = None,
         whole: bool = False,
         validation: float = 0.1,
@@ -81,28 +84,25 @@ class TextDataModule(LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         vocabulary: Vocabulary | None = None,
+        seen: bool = False,
     ) -> None:
         super().__init__()
-        for key, value in (
-            ("batch_size", batch_size),
-            ("eval_batch_size", eval_batch_size),
-            ("window", window),
-        ):
-            if value < 1:
+        sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "window": window}
+        for key, value in {**sizes, "max_tokens": max_tokens, "max_rows": max_rows}.items():
+            if value is not None and value < 1:
                 raise UserError(f"data.{key}: wanted 1 or more, got {value}.")
+        if holdout not in ("random", "last"):
+            raise UserError(f"data.holdout: there is no '{holdout}'. {did_you_mean(holdout, ('random', 'last'))}")
         if stream and batch_type is not GenerateBatch:
             raise UserError("data.stream=true: only task=generate reads a continuous stream. Set data.stream=false.")
         self.roles, self.batch_type, self.tokenizer_arguments = roles, batch_type, dict(tokenizer)
-        self.name, self.path, self.files, self.hub = name, path, dict(files or {}), hub
+        self.corpus, self.path, self.files, self.hub = name, path, dict(files or {}), hub
         self.column_names, self.whole = dict(columns or {}), whole
-        self.holdout_shares, self.holdout, self.max_rows = (
-            {"validation": validation, "test": test},
-            holdout,
-            max_rows,
-        )
+        self.holdout_shares = {"validation": validation, "test": test}
+        self.holdout, self.max_rows = holdout, max_rows
         self.batch_size, self.eval_batch_size, self.max_tokens = batch_size, eval_batch_size, max_tokens
         self.stream, self.window, self.num_workers, self.seed = stream, window, num_workers, seed
-        self.given_vocabulary = vocabulary
+        self.given_vocabulary, self.alone = vocabulary, "train" if vocabulary is None or seen else "test"
         self._resume_at = (0, 0)  # (epoch, batches of it that were done already)
         self.ceiling: dict[str, float] = {}  # what a perfect model reaches on the test split, where that is known
 
@@ -114,16 +114,17 @@ class TextDataModule(LightningDataModule):
     def texts(self) -> dict[str, Dataset]:
         """Split -> rows with one string column a role."""
         splits = {
-            split: select_roles(rows, self.roles, self.column_names, f"{self.name} ({split})")
+            split: select_roles(rows, self.roles, self.column_names, f"{self.corpus} ({split})")
             for split, rows in self._read().items()
             if split in SPLITS
         }
         splits = self._hold_out(splits)
+        splits = {split: splits[split] for split in SPLITS if split in splits}
         if self.max_rows is not None:
             splits = {split: rows.select(range(min(self.max_rows, len(rows)))) for split, rows in splits.items()}
         for split, rows in splits.items():
             if not len(rows):
-                raise UserError(f"data: the {split} split of {self.name} has no rows left. Give it more data.")
+                raise UserError(f"data: the {split} split of {self.corpus} has no rows. Give it more data.")
         return splits
 
     @cached_property
@@ -135,11 +136,14 @@ class TextDataModule(LightningDataModule):
         tokenizers, labels = {}, []
         for role, kind in self.roles.items():
             if kind == "label":
-                labels = sorted(set(train[role]))
+                labels = sorted(set(train[role][:]))
                 if len(labels) < 2:
-                    raise UserError(f"data: the training split of {self.name} has one label only: '{labels[0]}'.")
+                    raise UserError(
+                        f"data: the training split of {self.corpus} has one label only: '{labels[0]}'. "
+                        f"Give it rows of two or more, or name another column: data.columns.{role}=NAME."
+                    )
             else:
-                tokenizers[role] = TextTokenizer.train(train[role], **self.tokenizer_arguments)
+                tokenizers[role] = TextTokenizer.train(train[role][:], **self.tokenizer_arguments)
         return Vocabulary(tokenizers, labels)
 
     @cached_property
@@ -149,11 +153,12 @@ class TextDataModule(LightningDataModule):
         for split, rows in self.texts.items():
             columns: dict[str, Ragged | np.ndarray] = {}
             for role, kind in self.roles.items():
+                texts = rows[role][:]  # a list: a column of `datasets` is slow to go through
                 if kind == "label":
-                    columns[role] = self._encode_labels(rows[role], split)
+                    columns[role] = self._encode_labels(texts, split, role)
                 else:
-                    columns[role] = self._encode_texts(rows[role], split, role)
-                    columns[f"{role}_text"] = np.array(rows[role], dtype=object)
+                    columns[role] = self._encode_texts(texts, split, role)
+                    columns[f"{role}_text"] = np.array(texts, dtype=object)
             encoded[split] = columns
         return encoded
 
@@ -181,29 +186,33 @@ class TextDataModule(LightningDataModule):
         self._resume_at = (state_dict["epoch"], state_dict["batches"])
 
     def _read(self) -> dict[str, Dataset]:
-        if self.name == "sample":
+        if self.corpus == "sample" and self.path is None:
             made = sample(tuple(self.roles), self.seed)
             self.ceiling = made.ceiling
             return {split: Dataset.from_dict(columns) for split, columns in made.splits.items()}
-        if self.path is not None:
-            root = Path(self.path).expanduser()
-            given = {split: file for split, file in self.files.items() if file is not None}
-            return read_files(given or find_files(root), root if given else Path(), whole=self.whole)
-        folder = local_folder(self.name)
+        folder = local_folder(self.corpus) if self.path is None else Path(self.path).expanduser()
+        files = {split: file for split, file in self.files.items() if file is not None}
+        if folder is not None and files:
+            return read_files(files, folder, whole=self.whole)
         if folder is not None:
-            return read_files(self.files, folder, whole=self.whole)
+            return read_files(find_files(folder, self.alone), Path(), whole=self.whole)
         if self.hub is not None:
             return read_hub(**self.hub)
-        if any(self.files.values()):
-            return read_files(self.files, Path(), whole=self.whole)
+        if files:
+            return read_files(files, Path(), whole=self.whole)
         raise UserError(
             "data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...)."
         )
 
     def _hold_out(self, splits: dict[str, Dataset]) -> dict[str, Dataset]:
         """Cut the missing splits from the training split."""
+        if "train" not in splits and self.given_vocabulary is not None:
+            return splits
         if "train" not in splits:
-            raise UserError(f"data: {self.name} has no training split; it has: {', '.join(splits) or 'nothing'}.")
+            have = ", ".join(splits) or "nothing"
+            raise UserError(
+                f"data: {self.corpus} has no training split; it has: {have}. Name its file: data.files.train=..."
+            )
         for split, share in self.holdout_shares.items():
             if split in splits or not share:
                 continue
@@ -211,12 +220,12 @@ class TextDataModule(LightningDataModule):
                 raise UserError(f"data.{split}: wanted a share between 0 and 1, got {share}.")
             rows = splits["train"]
             if len(rows) == 1 and list(self.roles.values()) == ["text"]:
-                splits["train"], splits[split] = _cut_document(rows, share)
+                splits["train"], splits[split] = _cut_document(rows, split, share)
                 continue
             number = max(1, round(share * len(rows)))
             if number >= len(rows):
                 raise UserError(
-                    f"data: {self.name} has {len(rows)} row(s), too few to hold out a {split} split. "
+                    f"data: {self.corpus} has {len(rows)} row(s), too few to hold out a {split} split. "
                     f"Give it more rows, or data.{split}=0."
                 )
             order = np.arange(len(rows))
@@ -228,7 +237,7 @@ class TextDataModule(LightningDataModule):
 
     def _encode_texts(self, texts: list[str], split: str, role: str) -> Ragged:
         tokenizer = self.vocabulary.tokenizers[role]
-        column, cut = tokenizer.encode(list(texts))
+        column, cut = tokenizer.encode(texts)
         empty = int((column.lengths == 1).sum())
         log.info(
             "%s %s: %s rows, %s tokens (longest %s), %.2f %% unknown%s%s",
@@ -243,14 +252,19 @@ class TextDataModule(LightningDataModule):
         )
         return column
 
-    def _encode_labels(self, labels: list[str], split: str) -> np.ndarray:
+    def _encode_labels(self, labels: list[str], split: str, role: str) -> np.ndarray:
         number = {label: i for i, label in enumerate(self.vocabulary.labels)}
-        unseen = sorted(set(labels) - set(number))
+        counts = Counter(labels)
+        unseen = sorted(set(counts) - set(number))
         if unseen:
             raise UserError(
                 f"data: the {split} split has {len(unseen)} label(s) that the training split never shows: "
-                f"{', '.join(map(repr, unseen[:5]))}. It shows: {', '.join(map(repr, self.vocabulary.labels[:20]))}."
+                f"{', '.join(map(repr, unseen[:5]))}. It shows: {', '.join(map(repr, self.vocabulary.labels[:20]))}. "
+                "Give it rows of them, or drop theirs here."
             )
+        ((most, often),) = counts.most_common(1)
+        share = 100 * often / len(labels)
+        log.info("%s %s: %s labels, the most frequent '%s' (%.1f %%)", split, role, len(counts), most, share)
         return np.array([number[label] for label in labels], dtype=np.int64)
 
     def _loader(self, split: str) -> DataLoader:
@@ -265,6 +279,8 @@ class TextDataModule(LightningDataModule):
         }
         if self.stream:
             stream = join_stream(columns["text"])
+            if len(stream) < 2:
+                raise UserError(f"data: the {split} split of {self.corpus} has no token to predict. Give it more text.")
             dataset = StreamDataset(stream, columns=size, window=self.window)
             sampler = StreamSampler(len(dataset))
             sampler.resume_at = self._resume_at if train else (0, 0)
@@ -285,13 +301,17 @@ def join_stream(column: Ragged | np.ndarray) -> np.ndarray:
     return np.concatenate(([BOS], column.values[:-1]))
 
 
-def _cut_document(rows: Dataset, share: float) -> tuple[Dataset, Dataset]:
+def _cut_document(rows: Dataset, split: str, share: float) -> tuple[Dataset, Dataset]:
     """Cut one long text: its last characters are held out."""
-    text: str = rows["text"][0]
+    (role,) = rows.column_names
+    text: str = rows[role][0]
     border = len(text) - round(share * len(text))
     if not 0 < border < len(text):
-        raise UserError(f"data: one text of {len(text)} character(s) is too short to hold out a part of it.")
-    return Dataset.from_dict({"text": [text[:border]]}), Dataset.from_dict({"text": [text[border:]]})
+        raise UserError(
+            f"data: one text of {len(text)} character(s) is too short to hold out a {split} split. "
+            f"Give it more text, or data.{split}=0."
+        )
+    return Dataset.from_dict({role: [text[:border]]}), Dataset.from_dict({role: [text[border:]]})
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTM, Cell, LSTMOutput, LSTMState, with_data
 
 
@@ -26,6 +27,7 @@ class EncoderArguments(TypedDict, total=False):
     bidirectional: bool
     proj_size: int
     cell: Cell
+    forget_bias: float
     word_dropout: float
     input_dropout: float
 
@@ -36,10 +38,14 @@ class Encoder(nn.Module):
     Args:
         vocab_size: number of token ids.
         embedding_size: E, which is the LSTM's ``input_size``.
-        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell: see ``LSTM``.
+        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias: see
+            ``LSTM``.
         word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
             embedding matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
         input_dropout: probability for each feature of the embedding, one mask a row for all of its steps (same source).
+
+    Raises:
+        UserError: for ``word_dropout`` or ``input_dropout`` out of range.
     """
 
     def __init__(
@@ -55,10 +61,14 @@ class Encoder(nn.Module):
         bidirectional: bool = False,
         proj_size: int = 0,
         cell: Cell = "lstm",
+        forget_bias: float = 0.0,
         word_dropout: float = 0.0,
         input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        for name, rate in (("word_dropout", word_dropout), ("input_dropout", input_dropout)):
+            if not 0 <= rate < 1:
+                raise UserError(f"{name}: wanted 0 or more and less than 1, got {rate}.")
         self.word_dropout = word_dropout
         self.input_dropout = input_dropout
         self.embedding = nn.Embedding(vocab_size, embedding_size)
@@ -74,16 +84,22 @@ class Encoder(nn.Module):
             bidirectional=bidirectional,
             proj_size=proj_size,
             cell=cell,
+            forget_bias=forget_bias,
         )
 
     def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
         """Read token ids: packed (tokens,), or a Tensor (T, B), (B, T) with ``batch_first``."""
+        dropping = self.training and self.input_dropout
         if not isinstance(token_ids, PackedSequence):
-            return self.lstm(self.embed(token_ids), state)
+            vectors = self.embed(token_ids)
+            if dropping:
+                time = 1 if self.lstm.rnn.batch_first and vectors.dim() == 3 else 0
+                vectors = vectors * self._mask(vectors.select(time, 0)).unsqueeze(time)
+            return self.lstm(vectors, state)
         vectors = self.embed(token_ids.data)  # (tokens, E)
-        if self.training and self.input_dropout:
-            mask = vectors.new_empty(int(token_ids.batch_sizes[0]), vectors.shape[1]).bernoulli_(1 - self.input_dropout)
-            vectors = vectors * (mask / (1 - self.input_dropout))[row_of_token(token_ids)]
+        if dropping:
+            mask = self._mask(vectors[: int(token_ids.batch_sizes[0])])  # (B, E)
+            vectors = vectors * mask[row_of_token(token_ids)]
         return self.lstm(with_data(token_ids, vectors), state)
 
     def embed(self, token_ids: Tensor) -> Tensor:
@@ -93,6 +109,10 @@ class Encoder(nn.Module):
             return vectors
         kept = vectors.new_empty(self.embedding.num_embeddings, 1).bernoulli_(1 - self.word_dropout)
         return vectors * (kept / (1 - self.word_dropout))[token_ids]
+
+    def _mask(self, first_step: Tensor) -> Tensor:
+        """Draw which features each row keeps in all of its steps, scaled: (B, E) -> (B, E)."""
+        return torch.empty_like(first_step).bernoulli_(1 - self.input_dropout) / (1 - self.input_dropout)
 
 
 def row_of_token(packed: PackedSequence) -> Tensor:

@@ -61,13 +61,10 @@ class Seq2Seq(nn.Module):
                 "write. Set model.encoder.bidirectional=true instead."
             )
         self.reverse_source = reverse_source
-        both: dict[str, Any] = {**shared}
-        self.encoder = Encoder(vocab_size=source_vocab_size, **{**both, **(encoder or {})})
-        self.decoder = LanguageModel(
-            vocab_size=target_vocab_size,
-            output_dropout=output_dropout,
-            **{**both, "bidirectional": False, **(decoder or {})},
-        )
+        source: dict[str, Any] = {**shared, **(encoder or {})}
+        target: dict[str, Any] = {**shared, "bidirectional": False, **(decoder or {})}
+        self.encoder = Encoder(vocab_size=source_vocab_size, **source)
+        self.decoder = LanguageModel(vocab_size=target_vocab_size, output_dropout=output_dropout, **target)
         self.bridge = Bridge(self.encoder.lstm, self.decoder.encoder.lstm)
 
     def forward(self, source_ids: PackedSequence, target_ids: PackedSequence) -> LanguageModelOutput:

@@ -68,4 +68,4 @@ def packed_batches(
     order = np.argsort(column.lengths, kind="stable")
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        yield rows, pack(column, rows).to(device=device)
+        yield rows, pack(column, rows).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -1,0 +1,27 @@
+"""Callbacks that break a run on purpose, named from a test's command line."""
+
+import os
+
+from lightning import Callback
+
+
+class SendSignal(Callback):
+    """Send this process a signal after a number of steps."""
+
+    def __init__(self, step: int, number: int) -> None:
+        self.step, self.number = step, number
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+class FailAfterEpoch(Callback):
+    """Raise as the epoch after the given one starts."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch + 1:
+            raise RuntimeError("on purpose")

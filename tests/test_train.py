@@ -1,0 +1,116 @@
+"""Whole runs, from the command line's words to the files they leave."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from lstm_readout.train import main
+
+SMALL = ["data.max_rows=150", "trainer.max_epochs=2", "model.hidden_size=16", "model.embedding_size=8"]
+METRICS = {
+    "classify": {"loss", "accuracy", "macro_f1"},
+    "generate": {"loss", "perplexity", "bits_per_token", "bits_per_character"},
+    "translate": {"loss", "perplexity", "bleu", "chrf", "bleu_signature", "chrf_signature"},
+}
+BASELINES = {
+    "classify": {"majority_accuracy", "bag_of_words_accuracy"},
+    "generate": {"unigram_loss", "unigram_perplexity"},
+    "translate": {"copy_source_bleu"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run_folder(task):
+    (folder,) = (path for path in Path("runs", task).iterdir())
+    return folder
+
+
+@pytest.mark.parametrize("task", sorted(METRICS))
+def test_a_run_leaves_its_evidence(task, capsys):
+    main([f"task={task}", *SMALL])
+    folder = run_folder(task)
+    for name in (
+        ".hydra/config.yaml checkpoints/best.ckpt checkpoints/last.ckpt metrics.csv metrics.json train.log learning_curve.png"
+    ).split():
+        assert (folder / name).stat().st_size, name
+    assert list((folder / "tensorboard").glob("events.*"))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    expected = {f"{stage}/{name}" for stage in ("val", "test") for name in METRICS[task]}
+    expected |= {f"baseline/{name}" for name in BASELINES[task]}
+    expected |= {"train/tokens_per_second", "train/seconds", "parameters", "ceiling"}
+    assert set(metrics) == expected
+    assert all(isinstance(value, int | float | str) for value in metrics.values())
+    told = capsys.readouterr().out
+    assert {"classify": "h_n[-1]", "generate": "output", "translate": "(h_n, c_n)"}[task] in told
+    assert f"predict checkpoint={folder}/checkpoints/best.ckpt" in told
+
+
+def test_runs_do_not_overwrite_each_other():
+    for _ in range(2):
+        main(["debug=limited", *SMALL])
+    assert len(list(Path("runs/classify").iterdir())) == 2
+
+
+def test_a_run_folder_in_use_is_refused(capsys):
+    arguments = ["debug=limited", "hydra.run.dir=mine", *SMALL]
+    main(arguments)
+    before = {path: path.stat().st_mtime_ns for path in Path("mine").rglob("*")}
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "error: hydra.run.dir: 'mine' holds a run already" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in Path("mine").rglob("*")}
+
+
+STOP_AND_RESUME = {
+    "classify": ["task=classify", "model.input_dropout=0.3", "model.output_dropout=0.3", "data.batch_size=16"],
+    "stream": ["task=generate", "data.stream=true", "data.window=7", "data.batch_size=8", "model.output_dropout=0.3"],
+    "translate": ["task=translate", "model.output_dropout=0.3", "data.batch_size=16"],
+}
+
+
+@pytest.mark.parametrize("case", sorted(STOP_AND_RESUME))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_goes_on_to_the_same_weights(case, number, capsys):
+    given = [*STOP_AND_RESUME[case], *SMALL]
+    main([*given, "hydra.run.dir=whole"])
+    killer = f"+callbacks.killer={{_target_: lstm_readout_test_tools.SendSignal, step: 7, number: {int(number)}}}"
+    with pytest.raises(SystemExit) as stop:
+        main([*given, killer, "hydra.run.dir=part"])
+    assert stop.value.code == 128 + number
+    assert "resume=part" in capsys.readouterr().out
+    main(["resume=part", "callbacks.killer=null"])
+    whole, rest = (
+        torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for folder in ("whole", "part")
+    )
+    assert whole.keys() == rest.keys()
+    for name in whole:
+        assert torch.equal(whole[name], rest[name]), name
+
+
+def test_a_run_stopped_between_epochs_goes_on_to_the_same_weights():
+    given = ["task=classify", "model.input_dropout=0.3", "data.batch_size=16", *SMALL]
+    main([*given, "hydra.run.dir=whole"])
+    killer = "+callbacks.killer={_target_: lstm_readout_test_tools.FailAfterEpoch, epoch: 0}"
+    with pytest.raises(SystemExit) as stop:
+        main([*given, killer, "hydra.run.dir=part"])
+    assert stop.value.code == 1
+    main(["resume=part", "callbacks.killer=null"])
+    whole, rest = (
+        torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for folder in ("whole", "part")
+    )
+    assert all(torch.equal(whole[name], rest[name]) for name in whole)
+
+
+def test_resuming_what_is_no_run_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["resume=nowhere"])
+    assert stop.value.code == 2
+    assert "'nowhere' is no run folder" in capsys.readouterr().err
