@@ -129,8 +129,7 @@ def test_unknown_key_names_the_nearest() -> None:
 def test_keywords_of_a_typed_dict_are_the_schema() -> None:
     assert faults_of({"m": target("Model", hidden_size=3, cell="gru")}) == []
     assert faults_of({"m": target("Model", hiden_size=3, cell="rnn", hidden_size="a")}) == [
-        "m.hiden_size: Model takes no 'hiden_size'. Did you mean 'hidden_size'? "
-        "Valid: cell, hidden_size, vocab_size.",
+        "m.hiden_size: Model takes no 'hiden_size'. Did you mean 'hidden_size'? Valid: cell, hidden_size, vocab_size.",
         "m.cell: got 'rnn'. Valid: gru, lstm.",
         "m.hidden_size: wanted int, got 'a' (str).",
     ]
@@ -322,9 +321,7 @@ def test_flags_of_hydra_still_print(module: str, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "log"), [("seed=2 hydra.run.dir=out", "out"), ("-m seed=2,3 hydra.sweep.dir=out", "out/0")]
 )
-def test_user_error_inside_the_run(
-    module: str, capsys: pytest.CaptureFixture[str], arguments: str, log: str
-) -> None:
+def test_user_error_inside_the_run(module: str, capsys: pytest.CaptureFixture[str], arguments: str, log: str) -> None:
     def run(config: DictConfig) -> None:
         raise UserError(f"seed {config.seed} is bad\nuse 1")
 
@@ -337,9 +334,7 @@ def test_user_error_inside_the_run(
     assert "Traceback" not in written
 
 
-def test_other_errors_leave_their_traceback_in_the_log(
-    module: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_errors_leave_their_traceback_in_the_log(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     def run(config: DictConfig) -> None:
         raise KeyError("boom")
 
@@ -351,9 +346,7 @@ def test_other_errors_leave_their_traceback_in_the_log(
 
 
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(7), 7)])
-def test_interrupt_and_exit(
-    module: str, capsys: pytest.CaptureFixture[str], stop: BaseException, code: int
-) -> None:
+def test_interrupt_and_exit(module: str, capsys: pytest.CaptureFixture[str], stop: BaseException, code: int) -> None:
     def run(config: DictConfig) -> None:
         raise stop
 

@@ -36,9 +36,15 @@ def run_folder(task):
 def test_a_run_leaves_its_evidence(task, capsys):
     main([f"task={task}", *SMALL])
     folder = run_folder(task)
-    for name in (
-        ".hydra/config.yaml checkpoints/best.ckpt checkpoints/last.ckpt metrics.csv metrics.json train.log learning_curve.png"
-    ).split():
+    for name in [
+        ".hydra/config.yaml",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "metrics.csv",
+        "metrics.json",
+        "train.log",
+        "learning_curve.png",
+    ]:
         assert (folder / name).stat().st_size, name
     assert list((folder / "tensorboard").glob("events.*"))
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTMState
 from lstm_readout.models.generate import LanguageModel
+from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tokenizer import BOS, EOS, UNK
 
 
@@ -44,6 +46,25 @@ def greedy(decoder: LanguageModel, state: LSTMState, max_length: int) -> list[li
         for row, token_id in zip(alive.tolist(), token_ids.tolist(), strict=True):
             written[row].append(token_id)
     return written
+
+
+def translate(model: Seq2Seq, source_ids: PackedSequence, max_length: int | None = None) -> list[list[int]]:
+    """Write a translation of each source, greedily.
+
+    Args:
+        model: the translator, in eval mode.
+        source_ids: B sources.
+        max_length: most tokens of a translation; None: twice its own source's and 20 more, so that no translation
+            depends on the other rows of its batch.
+
+    Returns:
+        B lists of ids without ``<bos>`` and ``<eos>``.
+    """
+    _, lengths = pad_packed_sequence(source_ids)
+    limits = [max_length or 2 * length + 20 for length in lengths.tolist()]
+    with torch.inference_mode():
+        written = greedy(model.decoder, model.encode(source_ids), max(limits))
+    return [ids[:limit] for ids, limit in zip(written, limits, strict=True)]
 
 
 @torch.inference_mode()

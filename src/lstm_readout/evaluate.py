@@ -29,13 +29,15 @@ def evaluate(config: DictConfig) -> None:
     task_class: type[Task] = get_class(config.task._target_)
     task = task_class.load_from_checkpoint(config.checkpoint)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
+    arguments = plain.get("data") or task.config["data"]
+    arguments.pop("_target_", None)  # the class is chosen here
     data = TextDataModule(
         roles=task_class.roles,
         batch_type=task_class.batch_type,
-        tokenizer={},
         vocabulary=task.vocabulary,
+        seen=not plain.get("data"),
         seed=task.config.get("seed", 0),
-        **(plain.get("data") or task.config["data"]),
+        **arguments,
     )
     data.setup()
     if config.split not in data.columns:

@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from lightning import Trainer, seed_everything
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.arguments import given, quoted
@@ -41,18 +42,18 @@ def train(config: DictConfig) -> float | None:
     Returns:
         The monitored metric of the best checkpoint, for a sweep to optimise.
     """
+    _check_processes(config)
     folder = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     quiet_lightning()
     seed_everything(config.seed, workers=True, verbose=False)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
 
     task_class: type[Task] = get_class(config.task._target_)
-    data = TextDataModule(
+    data: TextDataModule = instantiate(config.data, _partial_=True, _convert_="all")(
         roles=task_class.roles,
         batch_type=task_class.batch_type,
-        tokenizer=plain["tokenizer"],
+        tokenizer=instantiate(config.tokenizer),
         seed=config.seed,
-        **plain["data"],
     )
     data.setup()
     # _partial_, then the call: inside instantiate a UserError would be wrapped
@@ -112,6 +113,16 @@ def _trainer(config: DictConfig, data: TextDataModule) -> Trainer:
         )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {error}") from error
+
+
+def _check_processes(config: DictConfig) -> None:
+    """Refuse a sweep whose jobs start processes of their own: each of those would run the whole sweep again."""
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweeping and config.trainer.devices not in (1, "1") and config.trainer.strategy in ("auto", "ddp"):
+        raise UserError(
+            f"trainer.devices={config.trainer.devices} with --multirun: each process would run the whole sweep. "
+            "Set trainer.strategy=ddp_spawn, or run the jobs one by one."
+        )
 
 
 def _keep_metrics(path: Path) -> None:

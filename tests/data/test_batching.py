@@ -153,7 +153,7 @@ def test_processes_share_an_epoch_in_equal_parts(
         alone = list(sampler(lengths, batch_size=2, max_tokens=budget, epoch=1))
         parts = []
         for rank in range(world):
-            monkeypatch.setattr(batching, "_ranks", lambda rank=rank: (rank, world))
+            monkeypatch.setattr(batching, "ranks", lambda rank=rank: (rank, world))
             made = sampler(lengths, batch_size=2, max_tokens=budget, epoch=1)
             parts.append(list(made))
             assert len(made) == len(parts[-1]) == -(-len(alone) // world)

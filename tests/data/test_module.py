@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lstm_readout.data.module import TextDataModule, join_stream
 from lstm_readout.data.samples import sample
 from lstm_readout.errors import UserError
 from lstm_readout.ragged import Ragged
-from lstm_readout.tokenizer import BOS, EOS, UNK
+from lstm_readout.tokenizer import BOS, EOS, UNK, TextTokenizer
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 TASKS: dict[str, Any] = {
@@ -35,7 +36,8 @@ TASKS: dict[str, Any] = {
 def corpus(task: str, tokenizer: dict[str, Any] | None = None, **options: Any) -> TextDataModule:
     roles, batch_type = TASKS[task]
     options.setdefault("name", "files")
-    return TextDataModule(roles=roles, batch_type=batch_type, tokenizer=tokenizer or {}, **options)
+    trainer = partial(TextTokenizer.train, **(tokenizer or {}))
+    return TextDataModule(roles=roles, batch_type=batch_type, tokenizer=trainer, **options)
 
 
 def configured(task: str, name: str, tokenizer: dict[str, Any] | None = None, **options: Any) -> TextDataModule:
@@ -150,13 +152,16 @@ def test_held_out_rows_follow_from_the_seed(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys, zlib
+from functools import partial
 from lstm_readout.data.batches import GenerateBatch
+from lstm_readout.tokenizer import TextTokenizer
 from lstm_readout.data.module import TextDataModule
 
 def summary(path, kind):
     arguments = {"name": "files", "path": path, "batch_size": 8, "seed": 5}
     tokenizer = {"kind": kind, "vocab_size": 300}
-    data = TextDataModule(roles={"text": "text"}, batch_type=GenerateBatch, tokenizer=tokenizer, **arguments)
+    trainer = partial(TextTokenizer.train, **tokenizer)
+    data = TextDataModule(roles={"text": "text"}, batch_type=GenerateBatch, tokenizer=trainer, **arguments)
     held_out = {split: rows["text"][:] for split, rows in data.texts.items()}
     batches = [batch.inputs.data.tolist() for batch in data.train_dataloader()]
     return zlib.crc32(repr((held_out, data.vocabulary.to_dict(), batches)).encode())

@@ -82,9 +82,7 @@ def test_a_corpus_is_made_quickly(roles: tuple[str, ...]) -> None:
     assert time.process_time() - started < 1.5
 
 
-@pytest.mark.parametrize(
-    ("roles", "shortest", "longest"), [(ROLES[0], 4, 45), (ROLES[1], 6, 21), (ROLES[2], 4, 22)]
-)
+@pytest.mark.parametrize(("roles", "shortest", "longest"), [(ROLES[0], 4, 45), (ROLES[1], 6, 21), (ROLES[2], 4, 22)])
 def test_lengths_vary_widely(roles: tuple[str, ...], shortest: int, longest: int) -> None:
     for split in corpus(*roles).splits.values():
         lengths = [len(text.split()) for text in split[roles[0]]]
@@ -145,16 +143,12 @@ def test_the_rule_for_labels_reads_as_a_person_does(text: str, label: str) -> No
 
 
 def test_every_label_follows_from_its_text() -> None:
-    assert [label for _, label in pairs("text", "label")] == [
-        review_label(text) for text, _ in pairs("text", "label")
-    ]
+    assert [label for _, label in pairs("text", "label")] == [review_label(text) for text, _ in pairs("text", "label")]
 
 
 def test_labels_are_balanced() -> None:
     for split in corpus("text", "label").splits.values():
-        assert (
-            split["label"].count("positive") == split["label"].count("negative") == len(split["label"]) // 2
-        )
+        assert split["label"].count("positive") == split["label"].count("negative") == len(split["label"]) // 2
 
 
 def test_the_accuracy_ceiling_is_one() -> None:
@@ -389,8 +383,6 @@ def test_relative_clauses_nest_two_deep_and_no_deeper() -> None:
 
 def test_vocabulary_is_modest_and_known_from_train() -> None:
     splits = corpus("text").splits
-    train, test = (
-        {word for text in splits[split]["text"] for word in text.split()} for split in ("train", "test")
-    )
+    train, test = ({word for text in splits[split]["text"] for word in text.split()} for split in ("train", "test"))
     assert 80 <= len(train) <= 150
     assert test <= train

@@ -11,6 +11,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lstm_readout.data.batches import ClassifyBatch, GenerateBatch, TranslateBat
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.sources import find_files, read_files, read_hub, select_roles
 from lstm_readout.errors import UserError
+from lstm_readout.tokenizer import TextTokenizer
 
 TASKS: dict[str, Any] = {
     "classify": ({"text": "text", "label": "label"}, ClassifyBatch),
@@ -37,7 +39,8 @@ ROWS = "text,label\n" + "".join(f"good film {i},pos\nbad film {i},neg\n" for i i
 def corpus(task: str = "classify", tokenizer: dict[str, Any] | None = None, **options: Any) -> TextDataModule:
     roles, batch_type = TASKS[task]
     options.setdefault("name", "files")
-    return TextDataModule(roles=roles, batch_type=batch_type, tokenizer=tokenizer or {}, **options)
+    trainer = partial(TextTokenizer.train, **(tokenizer or {}))
+    return TextDataModule(roles=roles, batch_type=batch_type, tokenizer=trainer, **options)
 
 
 def read(path: Path | str, *, whole: bool = False) -> dict[str, list]:

@@ -93,12 +93,12 @@ class LengthBatchSampler(EpochSampler):
 
     def __len__(self) -> int:
         # An epoch's order moves the borders of batches cut by tokens, and with them their number
-        return -(-len(self.batches()) // _ranks()[1])
+        return -(-len(self.batches()) // ranks()[1])
 
     def __iter__(self) -> Iterator[list[int]]:
-        rank, world = _ranks()
+        rank, world = ranks()
         batches = self.batches()
-        padded = batches + batches[: -len(batches) % world]  # every process makes the same number of steps
+        padded = (batches * world)[: len(self) * world]  # every process makes the same number of steps
         for rows in padded[rank::world][self.done() :]:
             yield rows.tolist()
 
@@ -179,6 +179,6 @@ class StreamDataset(Dataset):
         return GenerateBatch(inputs, torch.from_numpy(self.tokens[index + 1]), continues=item > 0)
 
 
-def _ranks() -> tuple[int, int]:
+def ranks() -> tuple[int, int]:
     """Return this process's number and how many there are."""
     return (get_rank(), get_world_size()) if is_available() and is_initialized() else (0, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from lstm_readout.data.batches import Columns, GenerateBatch
-from lstm_readout.data.batching import LengthBatchSampler, RowDataset, StreamDataset, StreamSampler
+from lstm_readout.data.batching import LengthBatchSampler, RowDataset, StreamDataset, StreamSampler, ranks
 from lstm_readout.data.samples import sample
 from lstm_readout.data.sources import SPLITS, find_files, local_folder, read_files, read_hub, select_roles
 from lstm_readout.errors import UserError, did_you_mean
@@ -38,7 +38,8 @@ class TextDataModule(LightningDataModule):
     Args:
         roles: role -> ``text`` or ``label``; what the task needs.
         batch_type: the batch of the task (see ``lstm_readout.data.batches``).
-        tokenizer: arguments of ``TextTokenizer.train``, the same for every text role.
+        tokenizer: texts -> tokenizer; called once for each text role, with its training texts. Not needed where a
+            ``vocabulary`` is given.
         name: what the corpus is called in messages; ``sample`` is generated.
         path: a file, or a folder with ``train.*`` and, if there are, ``validation.*`` and ``test.*``.
         files: split -> file, or split -> {column: file} for parallel text; relative to ``path`` or the local copy.
@@ -65,7 +66,7 @@ class TextDataModule(LightningDataModule):
         *,
         roles: Mapping[str, Role],
         batch_type: type,
-        tokenizer: Mapping[str, Any],
+        tokenizer: Callable[[list[str]], TextTokenizer] = TextTokenizer.train,
         name: str,
         path: str | None = None,
         files: Mapping[str, Any] | None = None,
@@ -95,7 +96,7 @@ class TextDataModule(LightningDataModule):
             raise UserError(f"data.holdout: there is no '{holdout}'. {did_you_mean(holdout, ('random', 'last'))}")
         if stream and batch_type is not GenerateBatch:
             raise UserError("data.stream=true: only task=generate reads a continuous stream. Set data.stream=false.")
-        self.roles, self.batch_type, self.tokenizer_arguments = roles, batch_type, dict(tokenizer)
+        self.roles, self.batch_type, self.train_tokenizer = roles, batch_type, tokenizer
         self.corpus, self.path, self.files, self.hub = name, path, dict(files or {}), hub
         self.column_names, self.whole = dict(columns or {}), whole
         self.holdout_shares = {"validation": validation, "test": test}
@@ -143,7 +144,7 @@ class TextDataModule(LightningDataModule):
                         f"Give it rows of two or more, or name another column: data.columns.{role}=NAME."
                     )
             else:
-                tokenizers[role] = TextTokenizer.train(train[role][:], **self.tokenizer_arguments)
+                tokenizers[role] = self.train_tokenizer(train[role][:])
         return Vocabulary(tokenizers, labels)
 
     @cached_property
@@ -278,6 +279,8 @@ class TextDataModule(LightningDataModule):
             "pin_memory": torch.cuda.is_available(),
         }
         if self.stream:
+            if ranks()[1] > 1:
+                raise UserError("data.stream=true: one stream is read by one process. Set trainer.devices=1.")
             stream = join_stream(columns["text"])
             if len(stream) < 2:
                 raise UserError(f"data: the {split} split of {self.corpus} has no token to predict. Give it more text.")

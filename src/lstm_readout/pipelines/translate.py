@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from torch.nn.utils.rnn import pad_packed_sequence
-
-from lstm_readout.decoding import greedy
+from lstm_readout.decoding import translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.pipelines.base import Pipeline, check_texts, packed_batches
 
@@ -23,11 +21,8 @@ class Translator(Pipeline):
         model, tokenizers, results = self.model, self.vocabulary.tokenizers, {}
         assert isinstance(model, Seq2Seq)
         for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
-            _, lengths = pad_packed_sequence(source_ids)  # each source's own, so that no text depends on its batch
-            limits = [max_length or 2 * length + 20 for length in lengths.tolist()]
-            translations = greedy(model.decoder, model.encode(source_ids), max(limits))
-            for row, ids, limit in zip(rows.tolist(), translations, limits, strict=True):
-                results[row] = tokenizers["target"].decode(ids[:limit])
+            for row, ids in zip(rows.tolist(), translate(model, source_ids, max_length), strict=True):
+                results[row] = tokenizers["target"].decode(ids)
         return [results[row] for row in range(len(texts))]
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:

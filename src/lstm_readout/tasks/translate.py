@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 from lstm_readout.baselines import copy_source_bleu
 from lstm_readout.data.batches import TranslateBatch
 from lstm_readout.data.module import Role, TextDataModule
-from lstm_readout.decoding import greedy
+from lstm_readout.decoding import translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tokenizer import Vocabulary
@@ -60,11 +60,8 @@ class TranslateTask(Task):
         """Add the loss of every target token, and translate."""
         loss, predictions = self.loss(batch, stage)
         self.measures[stage].update(loss, weight=predictions)  # pyright: ignore[reportCallIssue]
-        longest = 2 * len(batch.source.batch_sizes) + 20
         tokenizer = self.vocabulary.tokenizers["target"]
-        translations = [
-            tokenizer.decode(ids) for ids in greedy(self.model.decoder, self.model.encode(batch.source), longest)
-        ]
+        translations = [tokenizer.decode(ids) for ids in translate(self.model, batch.source)]
         self.pairs.extend(zip(translations, batch.references, strict=True))
 
     def measured(self, stage: Stage) -> dict[str, float]:

@@ -1,0 +1,89 @@
+"""What stands in configs/ works: each choice of each group composes and trains a few steps."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from lstm_readout.config import check_targets
+from lstm_readout.train import main
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+SMALL = ["debug=limited", "model.hidden_size=16", "model.embedding_size=8"]
+CORPORA = ["imdb", "multi30k", "tinyshakespeare", "trec"]
+TASKS = ["classify", "generate", "translate"]
+SERVES = {"imdb": {"classify", "generate"}, "trec": {"classify", "generate"}, "tinyshakespeare": {"generate"}}
+SERVES["multi30k"] = {"translate", "generate"}
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    folder = os.environ.get("LSTM_READOUT_DATA")
+    if folder:  # it may be relative to the repository
+        monkeypatch.setenv("LSTM_READOUT_DATA", str(Path(folder).resolve()))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def _real_data():
+    if not os.environ.get("LSTM_READOUT_DATA"):
+        pytest.skip("LSTM_READOUT_DATA is not set")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("group", ["tokenizer", "optimizer", "scheduler", "callbacks", "logger", "debug"])
+def test_every_choice_trains_a_few_steps(task, group):
+    for choice in choices(group):
+        small = [argument for argument in SMALL if not (group == "debug" and argument.startswith("debug"))]
+        main([f"task={task}", f"{group}={choice}", "data.max_rows=200", *small])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["task=classify", "model.bidirectional=true", "model.num_layers=2", "model.dropout=0.1"],
+        ["task=classify", "model.cell=gru", "data.max_tokens=300"],
+        ["task=classify", "model.proj_size=5", "model.batch_first=true", "model.bias=false"],
+        ["task=generate", "data.stream=true", "data.window=20", "data.batch_size=4"],
+        ["task=generate", "model.cell=rnn", "model.num_layers=2", "model.batch_first=true"],
+        ["task=translate", "model.bidirectional=true", "model.encoder.num_layers=2", "model.decoder.hidden_size=24"],
+        ["task=translate", "model.encoder.cell=gru", "model.decoder.proj_size=7", "model.reverse_source=true"],
+        ["task=translate", "model.batch_first=true", "model.forget_bias=1.0", "task.label_smoothing=0.1"],
+    ],
+    ids=lambda overrides: " ".join(overrides),
+)
+def test_every_shape_of_model_trains_a_few_steps(overrides):
+    main([*SMALL, "data.max_rows=200", *overrides])
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes(experiment):
+    with initialize_config_module("lstm_readout.configs", version_base="1.3"):
+        config = compose("train", [f"experiment={experiment}"])
+    for name in ("task", "model", "data", "tokenizer", "optimizer", "scheduler"):
+        check_targets(OmegaConf.create({"model": config.model, name: config[name]}))
+
+
+@pytest.mark.usefixtures("_real_data")
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_trains_a_few_steps(experiment):
+    main([f"experiment={experiment}", "data.max_rows=500", *SMALL])
+
+
+@pytest.mark.usefixtures("_real_data")
+@pytest.mark.parametrize(("corpus", "task"), [(c, t) for c in CORPORA for t in TASKS])
+def test_a_corpus_serves_every_task_whose_roles_it_has(corpus, task, capsys):
+    arguments = [f"task={task}", f"data={corpus}", "data.max_rows=300", *SMALL]
+    if task in SERVES[corpus]:
+        main(arguments)
+    else:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        assert "has no column" in capsys.readouterr().err
