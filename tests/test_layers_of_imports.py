@@ -15,7 +15,7 @@ ROOT = Path(lstm_readout.__file__).parent
 FLOORS = [
     {"errors", "lstm", "ragged", "tokenizer"},
     {"models", "decoding", "checkpoint", "pipelines", ""},  # "": the package itself, which shows LSTM and pipelines
-    {"data", "baselines", "tasks", "callbacks", "plots", "report"},
+    {"data", "baselines", "tasks", "callbacks", "memory", "plots", "report"},
     {"config", "overrides", "schema", "composer", "arguments", "train", "evaluate", "predict", "cli"},
 ]
 HEAVY = ["lightning", "hydra", "omegaconf", "datasets", "pandas", "matplotlib", "torchmetrics", "sacrebleu", "rich"]

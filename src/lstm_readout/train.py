@@ -29,6 +29,7 @@ from lstm_readout.config import hydra_main, refuse
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.evaluate import measure, quiet_lightning
+from lstm_readout.memory import keep_freed_memory
 from lstm_readout.plots import plot_learning_curve
 from lstm_readout.report import print_table, write_json
 from lstm_readout.tasks.base import Task
@@ -43,6 +44,7 @@ def train(config: DictConfig) -> float | None:
         The monitored metric of the best checkpoint, for a sweep to optimise.
     """
     _check_processes(config)
+    keep_freed_memory()
     folder = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     quiet_lightning()
     seed_everything(config.seed, workers=True, verbose=False)

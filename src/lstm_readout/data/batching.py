@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, Sampler
 
 from lstm_readout.data.batches import Columns, GenerateBatch
 
-POOL = 100  # batches sorted together: large enough to fill them evenly, small enough to keep epochs different
+POOL = 200  # batches sorted together: enough to fill them evenly (0.97 on IMDB), few enough to keep epochs different
 
 
 class EpochSampler(Sampler):
