@@ -6,6 +6,7 @@ Data first (tokenizers are fitted on it), then the model (its sizes follow from 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shlex
 import shutil
@@ -25,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.arguments import given, quoted
 from lstm_readout.callbacks import Stopped, Throughput
+from lstm_readout.checkpoint import read_checkpoint
 from lstm_readout.config import hydra_main, refuse
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
@@ -47,10 +49,14 @@ def train(config: DictConfig) -> float | None:
     keep_freed_memory()
     folder = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
     quiet_lightning()
+    logging.captureWarnings(True)  # what is warned of stands in the run's log as well
     seed_everything(config.seed, workers=True, verbose=False)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
 
     task_class: type[Task] = get_class(config.task._target_)
+    checkpoint = None if config.resume is None else folder / "checkpoints" / "last.ckpt"
+    if checkpoint is not None:
+        read_checkpoint(checkpoint, task_class.name)  # one clear message, if it cannot be read
     data: TextDataModule = instantiate(config.data, _partial_=True, _convert_="all")(
         roles=task_class.roles,
         batch_type=task_class.batch_type,
@@ -73,10 +79,9 @@ def train(config: DictConfig) -> float | None:
     if config.resume is not None:
         _keep_metrics(folder / "metrics.csv")
     trainer = _trainer(config, data)
-    checkpoint = None if config.resume is None else str(folder / "checkpoints" / "last.ckpt")
     began = time.perf_counter()
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint)
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Stopped as stop:
         log.warning("%s; saved. To go on: %s", stop, _command("train", f"resume={folder}"))
         sys.exit(stop.exit_code)
@@ -96,7 +101,10 @@ def train(config: DictConfig) -> float | None:
     print_table(metrics)
     log.info("run folder: %s", folder)
     log.info("use it:     %s", _command("predict", f"checkpoint={best}", f"text={_example(data)}"))
-    return metrics.get(task.monitor)
+    score = metrics.get(task.monitor)
+    if score is not None and not math.isfinite(score):  # a sweeper could not use it either
+        raise UserError(f"{task.monitor} is {score}: the training diverged. Try a smaller optimizer.lr.")
+    return score
 
 
 def _trainer(config: DictConfig, data: TextDataModule) -> Trainer:
