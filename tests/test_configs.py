@@ -79,7 +79,7 @@ def test_every_experiment_trains_a_few_steps(experiment):
 @pytest.mark.usefixtures("_real_data")
 @pytest.mark.parametrize(("corpus", "task"), [(c, t) for c in CORPORA for t in TASKS])
 def test_a_corpus_serves_every_task_whose_roles_it_has(corpus, task, capsys):
-    arguments = [f"task={task}", f"data={corpus}", "data.max_rows=300", *SMALL]
+    arguments = [f"task={task}", f"data={corpus}", "data.max_rows=300", "tokenizer.max_length=60", *SMALL]
     if task in SERVES[corpus]:
         main(arguments)
     else:

@@ -26,7 +26,9 @@ def given(arguments: list[str], key: str) -> str | None:
 def quoted(arguments: list[str]) -> list[str]:
     """Quote the values of free text, so that commas, brackets and ``${`` in them mean themselves."""
     return [
-        f"{key}={_quote(value)}" if key in FREE_TEXT and separator and not _is_expression(value) else argument
+        f"{key}={_quote(value)}"
+        if key in FREE_TEXT and separator and (key == "text" or not _is_plain(value))
+        else argument
         for argument in arguments
         for key, separator, value in (argument.partition("="),)
     ]
@@ -43,8 +45,8 @@ def with_task_of_checkpoint(arguments: list[str], group: str) -> list[str]:
     return quoted(arguments)
 
 
-def _is_expression(value: str) -> bool:
-    """Say whether a value is plain for Hydra as it stands, or quoted by the user already."""
+def _is_plain(value: str) -> bool:
+    """Say whether a path can stand as it is, or is quoted by the user already; a text is always quoted here."""
     return value == "null" or re.fullmatch(r"[\w./+-]+|'[^']*'|\"[^\"]*\"", value) is not None
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 from torch.testing import assert_close
 
@@ -95,3 +96,19 @@ def test_rows_of_a_state_are_those_of_h_and_c():
     assert torch.equal(state.rows(chosen).h, state.h[:, [3, 0]])
     assert torch.equal(state.rows(chosen).c, state.c[:, [3, 0]])
     assert build(cell="gru")(torch.randint(0, V, (4, 5))).state.rows(chosen).c is None
+
+
+@pytest.mark.parametrize("most_logits", [1, 2 * V, 3 * V, 10**9])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_the_loss_in_blocks_is_the_loss_of_all_logits(monkeypatch, most_logits, label_smoothing):
+    monkeypatch.setattr("lstm_readout.models.generate.MOST_LOGITS", most_logits)
+    model = build(num_layers=2)
+    rows = [torch.randint(0, V, (length,)) for length in (3, 6, 1)]
+    inputs, targets = pack_sequence(rows, enforce_sorted=False), torch.randint(0, V, (10,))
+    logits, state = model(inputs)
+    whole = cross_entropy(logits.data, targets, label_smoothing=label_smoothing)
+    blocks, blocks_state = model.loss(inputs, targets, label_smoothing=label_smoothing)
+    assert_close(blocks, whole)
+    assert_close(tuple(blocks_state), tuple(state))
+    parameters = list(model.parameters())
+    assert_close(torch.autograd.grad(blocks, parameters), torch.autograd.grad(whole, parameters))

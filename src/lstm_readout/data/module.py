@@ -94,8 +94,6 @@ class TextDataModule(LightningDataModule):
                 raise UserError(f"data.{key}: wanted 1 or more, got {value}.")
         if holdout not in ("random", "last"):
             raise UserError(f"data.holdout: there is no '{holdout}'. {did_you_mean(holdout, ('random', 'last'))}")
-        if stream and batch_type is not GenerateBatch:
-            raise UserError("data.stream=true: only task=generate reads a continuous stream. Set data.stream=false.")
         self.roles, self.batch_type, self.train_tokenizer = roles, batch_type, tokenizer
         self.corpus, self.path, self.files, self.hub = name, path, dict(files or {}), hub
         self.column_names, self.whole = dict(columns or {}), whole
@@ -119,6 +117,8 @@ class TextDataModule(LightningDataModule):
             for split, rows in self._read().items()
             if split in SPLITS
         }
+        if self.stream and self.batch_type is not GenerateBatch:
+            raise UserError("data.stream=true: only task=generate reads a continuous stream. Set data.stream=false.")
         splits = self._hold_out(splits)
         splits = {split: splits[split] for split in SPLITS if split in splits}
         if self.max_rows is not None:

@@ -19,6 +19,7 @@ class EncoderArguments(TypedDict, total=False):
     """Every size and switch of an ``Encoder``, by name: what ``model.…`` sets from the command line."""
 
     embedding_size: int
+    embedding_std: float
     hidden_size: int
     num_layers: int
     bias: bool
@@ -38,6 +39,7 @@ class Encoder(nn.Module):
     Args:
         vocab_size: number of token ids.
         embedding_size: E, which is the LSTM's ``input_size``.
+        embedding_std: scale of the first, random embedding; 1 is that of ``nn.Embedding``.
         hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias: see
             ``LSTM``.
         word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
@@ -53,6 +55,7 @@ class Encoder(nn.Module):
         *,
         vocab_size: int,
         embedding_size: int = 128,
+        embedding_std: float = 1.0,
         hidden_size: int = 128,
         num_layers: int = 1,
         bias: bool = True,
@@ -72,8 +75,7 @@ class Encoder(nn.Module):
         self.word_dropout = word_dropout
         self.input_dropout = input_dropout
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        # nn.Embedding draws from N(0, 1), ten times the scale that suits a recurrent layer's own +-1/sqrt(H)
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        nn.init.normal_(self.embedding.weight, std=embedding_std)
         self.lstm = LSTM(
             embedding_size,
             hidden_size,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils.checkpoint import checkpoint
 from typing_extensions import Unpack
 
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTMState, each_token
 from lstm_readout.models.encoder import Encoder, EncoderArguments
+
+MOST_LOGITS = 2**27  # 512 MiB in float32
 
 
 class LanguageModelOutput(NamedTuple):
@@ -49,6 +54,34 @@ class LanguageModel(nn.Module):
         lstm = self.encoder(token_ids, state)
         logits = each_token(self.head, each_token(self.dropout, lstm.output))
         return LanguageModelOutput(logits, lstm.state)
+
+    def loss(
+        self, inputs: PackedSequence, targets: Tensor, state: LSTMState | None = None, *, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, LSTMState]:
+        """Return the mean cross-entropy of the next tokens, in nats, and the state to go on from.
+
+        The same number as from ``forward``, but at most ``MOST_LOGITS`` exist at a time: long documents with a large
+        vocabulary would fill the memory. Blocks are computed again in the backward pass (Chen et al. 2016,
+        "Training Deep Nets with Sublinear Memory Cost").
+
+        Args:
+            inputs: packed ids (tokens,).
+            targets: the token that stands next at every step, (tokens,), in the packed order.
+            state: continues an earlier text instead of starting from zeros.
+            label_smoothing: share of the target probability spread over the vocabulary.
+        """
+        lstm = self.encoder(inputs, state)
+        vectors = self.dropout(lstm.output.data)  # (tokens, O)
+
+        def summed(block: Tensor, block_targets: Tensor) -> Tensor:
+            return cross_entropy(self.head(block), block_targets, label_smoothing=label_smoothing, reduction="sum")
+
+        size = max(1, MOST_LOGITS // self.head.out_features)
+        if len(vectors) <= size:
+            return summed(vectors, targets) / len(targets), lstm.state
+        blocks = zip(vectors.split(size), targets.split(size), strict=True)
+        total = torch.stack([checkpoint(summed, *block, use_reentrant=False) for block in blocks]).sum()
+        return total / len(targets), lstm.state
 
     def step(self, token_ids: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Score what follows one more token a row: ids (B,) -> logits (B, V)."""

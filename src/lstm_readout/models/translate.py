@@ -71,6 +71,12 @@ class Seq2Seq(nn.Module):
         """Score each next target token given the source and the target so far (teacher forcing)."""
         return self.decoder(target_ids, self.encode(source_ids))
 
+    def loss(
+        self, source_ids: PackedSequence, inputs: PackedSequence, targets: Tensor, *, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Return the mean cross-entropy of the target tokens, in nats: see ``LanguageModel.loss``."""
+        return self.decoder.loss(inputs, targets, self.encode(source_ids), label_smoothing=label_smoothing)[0]
+
     def encode(self, source_ids: PackedSequence) -> LSTMState:
         """Read whole sources and return the decoder's first state."""
         if self.reverse_source:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric
 
 from lstm_readout.baselines import unigram_loss
@@ -51,9 +50,9 @@ class GenerateTask(Task):
         """Return the mean over tokens."""
         smoothing = self.label_smoothing if stage == "train" else 0.0
         state = self.carried[stage].rows(slice(int(batch.inputs.batch_sizes[0]))) if batch.continues else None
-        logits, state = self.model(batch.inputs, state)  # packed (tokens, V)
+        loss, state = self.model.loss(batch.inputs, batch.targets, state, label_smoothing=smoothing)
         self.carried[stage] = state.detach()
-        return cross_entropy(logits.data, batch.targets, label_smoothing=smoothing), len(batch.targets)
+        return loss, len(batch.targets)
 
     def measure(self, batch: GenerateBatch, stage: Stage) -> None:
         """Add the loss of every token."""

@@ -10,7 +10,6 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor, nn
 from torch.distributed import all_gather_object, get_world_size, is_available, is_initialized
-from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric
 
 from lstm_readout.baselines import copy_source_bleu
@@ -53,8 +52,8 @@ class TranslateTask(Task):
     def loss(self, batch: TranslateBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean over target tokens."""
         smoothing = self.label_smoothing if stage == "train" else 0.0
-        logits = self.model(batch.source, batch.target_inputs).logits  # packed (target tokens, V)
-        return cross_entropy(logits.data, batch.targets, label_smoothing=smoothing), len(batch.targets)
+        loss = self.model.loss(batch.source, batch.target_inputs, batch.targets, label_smoothing=smoothing)
+        return loss, len(batch.targets)
 
     def measure(self, batch: TranslateBatch, stage: Stage) -> None:
         """Add the loss of every target token, and translate."""
