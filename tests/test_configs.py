@@ -24,9 +24,6 @@ def choices(group):
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
-    folder = os.environ.get("LSTM_READOUT_DATA")
-    if folder:  # it may be relative to the repository
-        monkeypatch.setenv("LSTM_READOUT_DATA", str(Path(folder).resolve()))
     monkeypatch.chdir(tmp_path)
 
 

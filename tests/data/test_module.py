@@ -44,7 +44,8 @@ def configured(task: str, name: str, tokenizer: dict[str, Any] | None = None, **
     """Return the module that ``data=name`` describes."""
     merged = OmegaConf.merge(OmegaConf.load(CONFIGS / "base.yaml"), OmegaConf.load(CONFIGS / f"{name}.yaml"), options)
     values: Any = OmegaConf.to_container(merged)
-    values.pop("defaults")
+    for key in ("defaults", "_target_"):
+        values.pop(key)
     return corpus(task, tokenizer, **values)
 
 
