@@ -47,7 +47,9 @@ def train(config: DictConfig) -> float | None:
     """
     _check_processes(config)
     keep_freed_memory()
-    folder = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     quiet_lightning()
     logging.captureWarnings(True)  # what is warned of stands in the run's log as well
     seed_everything(config.seed, workers=True, verbose=False)
