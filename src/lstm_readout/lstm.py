@@ -83,10 +83,11 @@ class LSTM(nn.Module):
 
     ``forget_bias`` is added to the forget gate's bias at the start: with 1 a cell keeps what it has until it learns to
     forget (Jozefowicz, Zaremba and Sutskever 2015, "An Empirical Exploration of Recurrent Network Architectures").
+    gru and rnn have no such gate, and ``bias=False`` no such bias: there it does nothing.
 
     Raises:
-        UserError: for an unknown ``cell``, sizes that ``torch.nn.LSTM`` refuses, ``proj_size`` with a cell other than
-            ``lstm``, or ``forget_bias`` where there is no forget gate or no bias.
+        UserError: for an unknown ``cell``, sizes that ``torch.nn.LSTM`` refuses, or ``proj_size`` with a cell other than
+            ``lstm``.
     """
 
     def __init__(
@@ -108,10 +109,6 @@ class LSTM(nn.Module):
             raise UserError(f"cell: there is no '{cell}'. {did_you_mean(str(cell), get_args(Cell))}")
         if proj_size and cell != "lstm":
             raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
-        if forget_bias and (cell != "lstm" or not bias):
-            raise UserError(
-                f"forget_bias={forget_bias}: wanted cell=lstm and bias=true, got cell={cell} and bias={bias}."
-            )
         if dropout and num_layers == 1:
             warnings.warn(
                 f"dropout={dropout} does nothing with num_layers=1: it sits between layers. "
@@ -133,7 +130,9 @@ class LSTM(nn.Module):
         except ValueError as error:
             raise UserError(f"{cell}: {error}") from error
         for name, parameter in self.rnn.named_parameters():
-            if forget_bias and name.startswith("bias_ih"):  # gates in PyTorch's order: input, forget, cell, output
+            if (
+                cell == "lstm" and forget_bias and name.startswith("bias_ih")
+            ):  # gates in PyTorch's order: input, forget, cell, output
                 parameter.data[hidden_size : 2 * hidden_size] += forget_bias
         self.output_size = (proj_size or hidden_size) * (2 if bidirectional else 1)
 
