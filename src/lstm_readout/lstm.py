@@ -86,8 +86,8 @@ class LSTM(nn.Module):
     gru and rnn have no such gate, and ``bias=False`` no such bias: there it does nothing.
 
     Raises:
-        UserError: for an unknown ``cell``, sizes that ``torch.nn.LSTM`` refuses, or ``proj_size`` with a cell other than
-            ``lstm``.
+        UserError: for an unknown ``cell``, sizes that ``torch.nn.LSTM`` refuses, or ``proj_size`` with a cell other
+            than ``lstm``.
     """
 
     def __init__(
