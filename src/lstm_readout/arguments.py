@@ -45,6 +45,14 @@ def with_task_of_checkpoint(arguments: list[str], group: str) -> list[str]:
     return quoted(arguments)
 
 
+def with_checkpoint(arguments: list[str]) -> list[str]:
+    """Let a checkpoint stand for the task, model, tokenizer and data that are not given; quote free text."""
+    if given(arguments, "checkpoint") in (None, "null"):
+        return quoted(arguments)
+    groups = [group for group in ("data", "model", "tokenizer") if given(arguments, group) is None]
+    return with_task_of_checkpoint([*(f"~{group}" for group in groups), *arguments], "task")
+
+
 def _is_plain(value: str) -> bool:
     """Say whether a path can stand as it is, or is quoted by the user already; a text is always quoted here."""
     return value == "null" or re.fullmatch(r"[\w./+-]+|'[^']*'|\"[^\"]*\"", value) is not None

@@ -1,9 +1,10 @@
-"""``lstm-readout train | evaluate | predict``: the first word chooses, the rest are Hydra overrides."""
+"""``lstm-readout COMMAND key=value ...``: the first word chooses, the rest are Hydra overrides."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 
 from lstm_readout.errors import did_you_mean
 
@@ -11,6 +12,9 @@ COMMANDS = {
     "train": "train a task: lstm-readout train task=classify data=imdb model.hidden_size=256",
     "evaluate": "measure a checkpoint: lstm-readout evaluate checkpoint=RUN/checkpoints/best.ckpt",
     "predict": "use a checkpoint: lstm-readout predict checkpoint=RUN/checkpoints/best.ckpt text='...'",
+    "explain": "show which output is read, on your batch: lstm-readout explain task=classify model.bidirectional=true",
+    "compare": "train right and wrong readouts side by side: lstm-readout compare task=classify seeds=0,1,2",
+    "doctor": "check a model for the classic mistakes: lstm-readout doctor task=generate",
 }
 
 
@@ -26,7 +30,10 @@ def main() -> None:
     if command not in COMMANDS:
         print(f"error: there is no command '{command}'. {did_you_mean(command, COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    import_module(f"lstm_readout.{command}").main(arguments)  # one command's imports are not another's
+    package = f"lstm_readout.{command}"
+    # Only this command's imports; where the name is a package of its own, its command stands in command.py
+    name = f"{package}.command" if find_spec(package).submodule_search_locations else package  # pyright: ignore
+    import_module(name).main(arguments)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from lightning import Trainer
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lstm_readout.arguments import with_task_of_checkpoint
+from lstm_readout.build import load
 from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
@@ -26,20 +27,7 @@ STAGES = {"validation": "val", "test": "test"}
 def evaluate(config: DictConfig) -> None:
     """Measure a trained model on a split of the data it was trained with, or of other data with the same labels."""
     quiet_lightning()
-    task_class: type[Task] = get_class(config.task._target_)
-    task = task_class.load_from_checkpoint(config.checkpoint)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
-    arguments = plain.get("data") or task.config["data"]
-    arguments.pop("_target_", None)  # the class is chosen here
-    data = TextDataModule(
-        roles=task_class.roles,
-        batch_type=task_class.batch_type,
-        vocabulary=task.vocabulary,
-        seen=not plain.get("data"),
-        seed=task.config.get("seed", 0),
-        **arguments,
-    )
-    data.setup()
+    task, data = load(config)
     if config.split not in data.columns:
         raise UserError(f"split: there is no '{config.split}' here; there is: {', '.join(data.columns)}.")
     trainer = instantiate(

@@ -14,7 +14,6 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -25,6 +24,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.arguments import given, quoted
+from lstm_readout.build import build_data, build_task
 from lstm_readout.callbacks import Stopped, Throughput
 from lstm_readout.checkpoint import read_checkpoint
 from lstm_readout.config import hydra_main, refuse
@@ -53,29 +53,13 @@ def train(config: DictConfig) -> float | None:
     quiet_lightning()
     logging.captureWarnings(True)  # what is warned of stands in the run's log as well
     seed_everything(config.seed, workers=True, verbose=False)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
 
     task_class: type[Task] = get_class(config.task._target_)
     checkpoint = None if config.resume is None else folder / "checkpoints" / "last.ckpt"
     if checkpoint is not None:
         read_checkpoint(checkpoint, task_class.name)  # one clear message, if it cannot be read
-    data: TextDataModule = instantiate(config.data, _partial_=True, _convert_="all")(
-        roles=task_class.roles,
-        batch_type=task_class.batch_type,
-        tokenizer=instantiate(config.tokenizer),
-        seed=config.seed,
-    )
-    data.setup()
-    # _partial_, then the call: inside instantiate a UserError would be wrapped
-    model = instantiate(config.model, _partial_=True, _convert_="all")(**task_class.sizes(data.vocabulary))
-    build_task = instantiate(config.task, _partial_=True)
-    task: Task = build_task(
-        model=model,
-        vocabulary=data.vocabulary,
-        optimizer=instantiate(config.optimizer),
-        scheduler=instantiate(config.scheduler) if config.scheduler else None,
-        config={key: plain[key] for key in ("data", "tokenizer", "seed")},
-    )
+    data = build_data(config)
+    task = build_task(config, data)
     log.info("%s", _answer(task, data))
 
     if config.resume is not None:
