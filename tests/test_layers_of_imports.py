@@ -15,7 +15,7 @@ ROOT = Path(lstm_readout.__file__).parent
 FLOORS = [
     {"errors", "lstm", "ragged", "tokenizer"},
     {"models", "decoding", "checkpoint", "pipelines", "doctor", ""},  # "": the package itself, with LSTM and pipelines
-    {"data", "baselines", "tasks", "callbacks", "memory", "plots", "report", "doctor.callback"},
+    {"data", "baselines", "tasks", "callbacks", "memory", "plots", "report", "doctor.callback", "doctor.project"},
     {"config", "overrides", "schema", "composer", "arguments", "build", "train", "evaluate", "predict", "cli"}
     | {"doctor.command", "explain", "compare"},
 ]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from omegaconf import OmegaConf
 
 from lstm_readout.checkpoint import read_checkpoint
 from lstm_readout.config import refuse
@@ -51,6 +54,33 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
         return quoted(arguments)
     groups = [group for group in ("data", "model", "tokenizer") if given(arguments, group) is None]
     return with_task_of_checkpoint([*(f"~{group}" for group in groups), *arguments], "task")
+
+
+def with_resumed(arguments: list[str], needed: str) -> list[str]:
+    """Put the overrides of the run that is resumed before those given now; it goes on in its own folder.
+
+    Args:
+        arguments: with ``resume=FOLDER``, or without.
+        needed: what such a folder must hold.
+
+    Raises:
+        UserError: the folder is not that of a run.
+    """
+    resumed = given(arguments, "resume")
+    if resumed in (None, "null"):
+        return arguments
+    recorded = Path(resumed) / ".hydra" / "overrides.yaml"
+    if not recorded.is_file() or not (Path(resumed) / needed).exists():
+        raise UserError(f"resume: '{resumed}' is no run folder with a {needed}.")
+    earlier = [str(line) for line in OmegaConf.load(recorded)]
+    return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
+
+
+def check_folder(arguments: list[str]) -> None:
+    """Refuse a folder that holds a run: Hydra would write over its configuration before anything else could."""
+    folder = given(arguments, "hydra.run.dir")
+    if folder is not None and given(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
+        raise UserError(f"hydra.run.dir: '{folder}' holds a run already. Name another folder, or resume={folder}.")
 
 
 def _is_plain(value: str) -> bool:

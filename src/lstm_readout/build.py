@@ -52,8 +52,9 @@ def build_task(config: DictConfig, data: TextDataModule) -> Task:
 def load(config: DictConfig) -> tuple[Task, TextDataModule]:
     """Return the task of ``config.checkpoint`` and the data it was trained with, or that of ``config.data``."""
     task_class: type[Task] = get_class(config.task._target_)
-    task = task_class.load_from_checkpoint(config.checkpoint)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
+    options = {key: value for key, value in plain["task"].items() if key != "_target_"}
+    task = task_class.load_from_checkpoint(config.checkpoint, **options)
     arguments = plain.get("data") or task.config["data"]
     arguments.pop("_target_", None)  # the class is chosen here
     data = TextDataModule(

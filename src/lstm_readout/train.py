@@ -23,7 +23,7 @@ from lightning import Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.arguments import given, quoted
+from lstm_readout.arguments import check_folder, quoted, with_resumed
 from lstm_readout.build import build_data, build_task
 from lstm_readout.callbacks import Stopped, Throughput
 from lstm_readout.checkpoint import read_checkpoint
@@ -155,27 +155,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and train."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        arguments = quoted(_with_resumed(arguments))
-        _check_folder(arguments)
+        arguments = quoted(with_resumed(arguments, "checkpoints/last.ckpt"))
+        check_folder(arguments)
     except UserError as error:
         refuse(error)
     hydra_main(train, config_name="train", arguments=arguments)
-
-
-def _with_resumed(arguments: list[str]) -> list[str]:
-    """Put the overrides of the run that is resumed before those given now; it goes on in its own folder."""
-    resumed = given(arguments, "resume")
-    if resumed in (None, "null"):
-        return arguments
-    recorded = Path(resumed) / ".hydra" / "overrides.yaml"
-    if not recorded.is_file() or not (Path(resumed) / "checkpoints" / "last.ckpt").is_file():
-        raise UserError(f"resume: '{resumed}' is no run folder with a checkpoints/last.ckpt.")
-    earlier = [str(line) for line in OmegaConf.load(recorded)]
-    return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
-
-
-def _check_folder(arguments: list[str]) -> None:
-    """Refuse a folder that holds a run: Hydra would write over its configuration before anything else could."""
-    folder = given(arguments, "hydra.run.dir")
-    if folder is not None and given(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
-        raise UserError(f"hydra.run.dir: '{folder}' holds a run already. Name another folder, or resume={folder}.")

@@ -21,6 +21,7 @@ from lstm_readout.data.batching import (
     RowDataset,
     StreamDataset,
     StreamSampler,
+    evaluation_stream,
 )
 from lstm_readout.data.sources import read_files
 from lstm_readout.ragged import Ragged
@@ -218,6 +219,42 @@ def test_the_columns_of_all_windows_are_the_stream_once_and_in_order(count: int,
         assert stream[item].tokens == len(stream[item].targets) > 0
     with pytest.raises(IndexError):
         stream[len(stream)]
+
+
+@given(st.integers(2, 200), st.integers(1, 250), st.integers(1, 250), st.integers(1, 250))
+@example(2, 1, 1, 1)
+@example(31, 10, 1, 100)  # a window of one step, and columns shorter than their past
+@example(100, 7, 9, 20)
+def test_columns_that_read_their_past_first_score_every_token_once(
+    count: int, columns: int, window: int, warm_up: int
+) -> None:
+    tokens = np.arange(count)  # each is its own place
+    stream = StreamDataset(tokens, columns=columns, window=window, warm_up=warm_up)
+    reads: dict[int, list[int]] = {}
+    scored: dict[int, list[int]] = {}
+    for item in range(len(stream)):
+        batch = stream[item]
+        chosen = torch.zeros(len(batch.inputs.data), dtype=torch.bool)
+        chosen[slice(None) if batch.scored is None else batch.scored] = True
+        assert torch.equal(batch.inputs.data[chosen] + 1, batch.targets)
+        assert batch.tokens == int(chosen.sum()) > 0
+        ids, marks = unpack_sequence(batch.inputs), unpack_sequence(batch.inputs._replace(data=chosen))
+        for k, (row, mark) in enumerate(zip(ids, marks, strict=True)):
+            reads.setdefault(k, []).extend(row.tolist())
+            scored.setdefault(k, []).extend(row[mark].tolist())
+    assert len(reads) == min(columns, count - 1)
+    for k, places in reads.items():
+        start = max(scored[k][0] - warm_up, 0)
+        assert places == list(range(start, scored[k][-1] + 1))
+        assert scored[k] == list(range(scored[k][0], scored[k][-1] + 1))
+    assert sorted(chain.from_iterable(scored.values())) == tokens[:-1].tolist()
+
+
+@pytest.mark.parametrize(("count", "columns"), [(2, 1), (4097, 1), (8192, 1), (8193, 2), (40_961, 10), (10**6, 64)])
+def test_an_evaluation_stream_has_columns_by_its_length(count: int, columns: int) -> None:
+    stream = evaluation_stream(np.zeros(count, dtype=np.int32))
+    assert int(stream[len(stream) // 2].inputs.batch_sizes[0]) == columns
+    assert sum(stream[item].tokens for item in range(len(stream))) == count - 1
 
 
 def test_windows_are_of_int64_as_embeddings_want_them() -> None:

@@ -446,11 +446,12 @@ def test_every_character_of_the_real_stream_is_predicted_once() -> None:
     assert len(data.texts["train"]["text"][0]) == 1_003_855
     assert list(data.columns) == ["train", "validation"]
     tokenizer = data.vocabulary.tokenizers["text"]
-    for split, loader in (("train", data.train_dataloader()), ("validation", data.val_dataloader())):
-        columns: list[list[np.ndarray]] = [[] for _ in range(data.batch_size if split == "train" else 8)]
-        for batch in loader:
-            targets = unpack_sequence(batch.inputs._replace(data=batch.targets))
-            for column, part in zip(columns, targets, strict=False):
-                column.append(part.numpy())
-        predicted = np.concatenate([part for column in columns for part in column])
-        assert tokenizer.decode(predicted) == data.texts[split]["text"][0]
+    columns: list[list[np.ndarray]] = [[] for _ in range(data.batch_size)]
+    for batch in data.train_dataloader():
+        targets = unpack_sequence(batch.inputs._replace(data=batch.targets))
+        for column, part in zip(columns, targets, strict=False):
+            column.append(part.numpy())
+    predicted = np.concatenate([part for column in columns for part in column])
+    assert tokenizer.decode(predicted) == data.texts["train"]["text"][0]
+    counted = Counter(chain.from_iterable(batch.targets.tolist() for batch in data.val_dataloader()))
+    assert counted == Counter(join_stream(data.columns["validation"]["text"])[1:].tolist())

@@ -112,3 +112,15 @@ def test_the_loss_in_blocks_is_the_loss_of_all_logits(monkeypatch, most_logits, 
     assert_close(tuple(blocks_state), tuple(state))
     parameters = list(model.parameters())
     assert_close(torch.autograd.grad(blocks, parameters), torch.autograd.grad(whole, parameters))
+
+
+@pytest.mark.parametrize("most_logits", [V, 10**9])
+def test_the_loss_counts_the_scored_steps_alone(monkeypatch, most_logits):
+    monkeypatch.setattr("lstm_readout.models.generate.MOST_LOGITS", most_logits)
+    model = build()
+    inputs = pack_sequence([torch.randint(0, V, (length,)) for length in (6, 3)])
+    scored, targets = torch.tensor([1, 4, 5, 8]), torch.randint(0, V, (4,))
+    logits, state = model(inputs)
+    loss, new_state = model.loss(inputs, targets, scored=scored)
+    assert_close(loss, cross_entropy(logits.data[scored], targets))
+    assert_close(tuple(new_state), tuple(state))

@@ -40,11 +40,12 @@ class ClassifyBatch(NamedTuple):
 
 
 class GenerateBatch(NamedTuple):
-    """Texts moved one step to the right, and the token that stands next at every step."""
+    """Texts moved one step to the right, and the token that stands next at every step that counts."""
 
     inputs: PackedSequence
-    targets: Tensor  # (tokens,) int64, in the packed order of the inputs
+    targets: Tensor  # (predictions,) int64, in the packed order of the inputs
     continues: bool = False  # whether row i goes on where row i of the batch before ended
+    scored: Tensor | None = None  # (predictions,) int64: which of the packed inputs they follow; None: all, in order
 
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> GenerateBatch:

@@ -6,6 +6,7 @@ counted. The task says which roles it needs and what a batch is; this file knows
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,7 +21,15 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from lstm_readout.data.batches import Columns, GenerateBatch
-from lstm_readout.data.batching import LengthBatchSampler, RowDataset, StreamDataset, StreamSampler, ranks
+from lstm_readout.data.batching import (
+    POOL,
+    LengthBatchSampler,
+    RowDataset,
+    StreamDataset,
+    StreamSampler,
+    evaluation_stream,
+    ranks,
+)
 from lstm_readout.data.samples import sample
 from lstm_readout.data.sources import SPLITS, find_files, local_folder, read_files, read_hub, select_roles
 from lstm_readout.errors import UserError, did_you_mean
@@ -30,6 +39,7 @@ from lstm_readout.tokenizer import BOS, EOS, TextTokenizer, Vocabulary, unknown_
 log = logging.getLogger(__name__)
 
 Role = Literal["text", "label"]
+BATCHING = {"batch_size", "eval_batch_size", "max_tokens", "pool", "stream", "window", "num_workers"}
 
 
 class TextDataModule(LightningDataModule):
@@ -49,11 +59,13 @@ class TextDataModule(LightningDataModule):
         validation, test: share of the training split that is held out where a corpus has no such split; 0 for none.
         holdout: ``random`` rows, or the ``last`` rows (characters, where all text is one document).
         max_rows: use the first rows of each split only.
-        batch_size: rows of a batch; columns of a stream.
-        eval_batch_size: the same for validation and test.
+        batch_size: rows of a batch; columns of a training stream.
+        eval_batch_size: rows of a batch of validation and test; a stream is cut by its length (see
+            ``evaluation_stream``).
         max_tokens: budget of tokens for a batch, in place of a number of rows.
+        pool: batches whose rows are sorted by length together; 1 gives batches of random lengths.
         stream: read all text as one continuous stream, the state carried from window to window (generate only).
-        window: steps of a window of the stream.
+        window: steps of a window of a training stream.
         num_workers: processes that build batches; none is fastest on text this small.
         seed: order of batches, held-out rows and the sample follow from it.
         vocabulary: tokenizers and labels of an earlier run, in place of fitting new ones. No training split is needed.
@@ -80,6 +92,7 @@ class TextDataModule(LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int = 64,
         max_tokens: int | None = None,
+        pool: int = POOL,
         stream: bool = False,
         window: int = 96,
         num_workers: int = 0,
@@ -88,7 +101,7 @@ class TextDataModule(LightningDataModule):
         seen: bool = False,
     ) -> None:
         super().__init__()
-        sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "window": window}
+        sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "window": window, "pool": pool}
         for key, value in {**sizes, "max_tokens": max_tokens, "max_rows": max_rows}.items():
             if value is not None and value < 1:
                 raise UserError(f"data.{key}: wanted 1 or more, got {value}.")
@@ -100,10 +113,25 @@ class TextDataModule(LightningDataModule):
         self.holdout_shares = {"validation": validation, "test": test}
         self.holdout, self.max_rows = holdout, max_rows
         self.batch_size, self.eval_batch_size, self.max_tokens = batch_size, eval_batch_size, max_tokens
+        self.pool = pool
         self.stream, self.window, self.num_workers, self.seed = stream, window, num_workers, seed
         self.given_vocabulary, self.alone = vocabulary, "train" if vocabulary is None or seen else "test"
         self._resume_at = (0, 0)  # (epoch, batches of it that were done already)
         self.ceiling: dict[str, float] = {}  # what a perfect model reaches on the test split, where that is known
+
+    def batched(self, seed: int, **options: Any) -> TextDataModule:
+        """Return a module with the same encoded rows in other batches.
+
+        Args:
+            seed: the order of batches follows from it; held-out rows stay as they are.
+            options: any of ``BATCHING``'s arguments of this class.
+        """
+        self.setup()
+        other = copy.copy(self)
+        other.seed = seed
+        for name in BATCHING & set(options):
+            setattr(other, name, options[name])
+        return other
 
     def setup(self, stage: str | None = None) -> None:
         """Read, fit and encode, once."""
@@ -284,13 +312,17 @@ class TextDataModule(LightningDataModule):
             stream = join_stream(columns["text"])
             if len(stream) < 2:
                 raise UserError(f"data: the {split} split of {self.corpus} has no token to predict. Give it more text.")
-            dataset = StreamDataset(stream, columns=size, window=self.window)
+            dataset = (
+                StreamDataset(stream, columns=self.batch_size, window=self.window)
+                if train
+                else evaluation_stream(stream)
+            )
             sampler = StreamSampler(len(dataset))
             sampler.resume_at = self._resume_at if train else (0, 0)
             return DataLoader(dataset, batch_size=None, sampler=sampler, **options)
         lengths = np.stack([column.lengths for column in columns.values() if isinstance(column, Ragged)], axis=1)
         sampler = LengthBatchSampler(
-            lengths, batch_size=size, max_tokens=self.max_tokens, shuffle=train, seed=self.seed
+            lengths, batch_size=size, max_tokens=self.max_tokens, pool=self.pool, shuffle=train, seed=self.seed
         )
         sampler.resume_at = self._resume_at if train else (0, 0)
         dataset = RowDataset(columns, self.batch_type)

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Unpack
 
 from lstm_readout.models.encoder import Encoder, EncoderArguments
+from lstm_readout.models.readouts import Readout, ReadoutName
 
 
 class Classifier(nn.Module):
@@ -20,6 +20,7 @@ class Classifier(nn.Module):
     Args:
         vocab_size: number of token ids.
         num_classes: C, number of labels.
+        readout: what is read, see ``Readout``; ``last`` is h_n[-1], both halves of two directions.
         output_dropout: probability for each feature of what is read from the LSTM.
         encoder: the arguments of ``Encoder``.
     """
@@ -29,6 +30,7 @@ class Classifier(nn.Module):
         *,
         vocab_size: int,
         num_classes: int,
+        readout: ReadoutName = "last",
         output_dropout: float = 0.0,
         **encoder: Unpack[EncoderArguments],
     ) -> None:
@@ -36,18 +38,17 @@ class Classifier(nn.Module):
         self.arguments = {
             "vocab_size": vocab_size,
             "num_classes": num_classes,
+            "readout": readout,
             "output_dropout": output_dropout,
             **encoder,
         }
         self.encoder = Encoder(vocab_size=vocab_size, **encoder)
         self.dropout = nn.Dropout(output_dropout)
-        self.head = nn.Linear(self.encoder.lstm.output_size, num_classes)
+        self.readout = Readout(readout, self.encoder.lstm)
+        self.head = nn.Linear(self.readout.size, num_classes)
 
     def forward(self, token_ids: Tensor | PackedSequence) -> Tensor:
         """Return logits (B, C) of whole documents; ragged ones come packed, so that no row reads padding."""
         lstm = self.encoder(token_ids)
-        if self.encoder.lstm.rnn.bidirectional:
-            document = torch.cat((lstm.h_n[-2], lstm.h_n[-1]), dim=-1)  # (B, 2 * O)
-        else:
-            document = lstm.h_n[-1]  # (B, O)
+        document = self.readout(lstm)  # lstm.h_n[-1]: (B, D * O)
         return self.head(self.dropout(document))

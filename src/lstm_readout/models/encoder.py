@@ -91,18 +91,21 @@ class Encoder(nn.Module):
 
     def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
         """Read token ids: packed (tokens,), or a Tensor (T, B), (B, T) with ``batch_first``."""
-        dropping = self.training and self.input_dropout
         if not isinstance(token_ids, PackedSequence):
             vectors = self.embed(token_ids)
-            if dropping:
-                time = 1 if self.lstm.rnn.batch_first and vectors.dim() == 3 else 0
-                vectors = vectors * self._mask(vectors.select(time, 0)).unsqueeze(time)
-            return self.lstm(vectors, state)
+            time = 1 if self.lstm.rnn.batch_first and vectors.dim() == 3 else 0
+            return self.lstm(self.drop_features(vectors, time), state)
         vectors = self.embed(token_ids.data)  # (tokens, E)
-        if dropping:
+        if self.training and self.input_dropout:
             mask = self._mask(vectors[: int(token_ids.batch_sizes[0])])  # (B, E)
             vectors = vectors * mask[row_of_token(token_ids)]
         return self.lstm(with_data(token_ids, vectors), state)
+
+    def drop_features(self, vectors: Tensor, time: int = 0) -> Tensor:
+        """Drop features of dense vectors while training, the same ones at all steps of a row: (T, B, E) alike."""
+        if not (self.training and self.input_dropout):
+            return vectors
+        return vectors * self._mask(vectors.select(time, 0)).unsqueeze(time)
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Look up (...) ids as (..., E) vectors, words left out at random while training."""

@@ -56,7 +56,13 @@ class LanguageModel(nn.Module):
         return LanguageModelOutput(logits, lstm.state)
 
     def loss(
-        self, inputs: PackedSequence, targets: Tensor, state: LSTMState | None = None, *, label_smoothing: float = 0.0
+        self,
+        inputs: PackedSequence,
+        targets: Tensor,
+        state: LSTMState | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        scored: Tensor | None = None,
     ) -> tuple[Tensor, LSTMState]:
         """Return the mean cross-entropy of the next tokens, in nats, and the state to go on from.
 
@@ -66,12 +72,15 @@ class LanguageModel(nn.Module):
 
         Args:
             inputs: packed ids (tokens,).
-            targets: the token that stands next at every step, (tokens,), in the packed order.
+            targets: the token that stands next at every scored step, (predictions,), in the packed order.
             state: continues an earlier text instead of starting from zeros.
             label_smoothing: share of the target probability spread over the vocabulary.
+            scored: (predictions,) which of the packed inputs the targets follow; None: all. The others only move the
+                state.
         """
         lstm = self.encoder(inputs, state)
-        vectors = self.dropout(lstm.output.data)  # (tokens, O)
+        output = lstm.output.data if scored is None else lstm.output.data[scored]
+        vectors = self.dropout(output)  # (predictions, O)
 
         def summed(block: Tensor, block_targets: Tensor) -> Tensor:
             return cross_entropy(self.head(block), block_targets, label_smoothing=label_smoothing, reduction="sum")

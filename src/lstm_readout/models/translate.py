@@ -79,9 +79,11 @@ class Seq2Seq(nn.Module):
 
     def encode(self, source_ids: PackedSequence) -> LSTMState:
         """Read whole sources and return the decoder's first state."""
-        if self.reverse_source:
-            source_ids = reversed_rows(source_ids)
-        return self.bridge(self.encoder(source_ids).state)
+        return self.bridge(self.read(source_ids))
+
+    def read(self, source_ids: PackedSequence) -> LSTMState:
+        """Read whole sources and return the encoder's ``(h_n, c_n)``."""
+        return self.encoder(reversed_rows(source_ids) if self.reverse_source else source_ids).state
 
 
 class Bridge(nn.Module):

@@ -66,12 +66,22 @@ class ClassifyTask(Task):
         return {name: float(value) for name, value in computed.items()}
 
     def answer(self, batch: ClassifyBatch) -> str:
-        """Name ``h_n[-1]``, or both halves of two directions."""
-        h_n = self.model.encoder(batch.token_ids).h_n
-        if self.model.encoder.lstm.rnn.bidirectional:
-            shape = (h_n.shape[1], 2 * h_n.shape[2])
-            return f"this task reads cat(h_n[-2], h_n[-1]), both directions: (batch, 2 * hidden) = {shape}"
-        return f"this task reads h_n[-1]: (batch, hidden) = {tuple(h_n[-1].shape)}"
+        """Name ``h_n[-1]``, both halves of two directions, or another readout that was asked for."""
+        model: Classifier = self.model
+        two = model.encoder.lstm.rnn.bidirectional
+        read = {
+            "last": "cat(h_n[-2], h_n[-1]), both directions" if two else "h_n[-1]",
+            "last_step": "output at the last real step",
+            "mean": "the mean of output over all steps",
+            "max": "the maximum of output over all steps",
+            "attention": "a learned weighted mean of output over all steps",
+            "concat": "h_n[-1] beside the mean and the maximum of output",
+            "first_layer": "cat(h_n[0], h_n[1]), the lowest layer" if two else "h_n[0], the lowest layer",
+            "cell": "cat(c_n[-2], c_n[-1]), both directions" if two else "c_n[-1]",
+        }[model.readout.name]
+        shape = tuple(model.readout(model.encoder(batch.token_ids)).shape)
+        hidden = "features" if model.readout.name == "concat" else "2 * hidden" if two else "hidden"
+        return f"this task reads {read}: (batch, {hidden}) = {shape}"
 
     def baselines(self, data: TextDataModule) -> dict[str, float]:
         """Return the accuracy of the most frequent label and of a linear model on word counts."""

@@ -47,15 +47,17 @@ class GenerateTask(Task):
         return {"vocab_size": len(vocabulary.tokenizers["text"])}
 
     def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
-        """Return the mean over tokens."""
+        """Return the mean over predicted tokens."""
         smoothing = self.label_smoothing if stage == "train" else 0.0
         state = self.carried[stage].rows(slice(int(batch.inputs.batch_sizes[0]))) if batch.continues else None
-        loss, state = self.model.loss(batch.inputs, batch.targets, state, label_smoothing=smoothing)
+        loss, state = self.model.loss(
+            batch.inputs, batch.targets, state, label_smoothing=smoothing, scored=batch.scored
+        )
         self.carried[stage] = state.detach()
         return loss, len(batch.targets)
 
     def measure(self, batch: GenerateBatch, stage: Stage) -> None:
-        """Add the loss of every token."""
+        """Add the loss of every predicted token."""
         loss, predictions = self.loss(batch, stage)
         self.measures[stage].update(loss, weight=predictions)  # pyright: ignore[reportCallIssue]
 

@@ -15,18 +15,24 @@ from torchmetrics import MeanMetric
 from lstm_readout.baselines import copy_source_bleu
 from lstm_readout.data.batches import TranslateBatch
 from lstm_readout.data.module import Role, TextDataModule
-from lstm_readout.decoding import translate
+from lstm_readout.decoding import check_beam, translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tokenizer import Vocabulary
 
 
 class TranslateTask(Task):
-    """Train a ``Seq2Seq`` with teacher forcing; measure BLEU and chrF of greedy translations.
+    """Train a ``Seq2Seq`` with teacher forcing; measure BLEU and chrF of translations.
+
+    Validation, which comes after every epoch, is greedy whatever the beam; the test split is translated with it.
 
     Args:
         label_smoothing: share of the target probability spread over the vocabulary, in training.
+        beam_size, length_penalty: how the test split is translated; see ``beam_search``.
         arguments: see ``Task``.
+
+    Raises:
+        UserError: for a beam_size or length_penalty out of range.
     """
 
     name = "translate"
@@ -34,9 +40,13 @@ class TranslateTask(Task):
     batch_type = TranslateBatch
     model_type = Seq2Seq
 
-    def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
+    def __init__(
+        self, *, label_smoothing: float = 0.0, beam_size: int = 1, length_penalty: float = 0.0, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
+        check_beam(beam_size, length_penalty)
         self.label_smoothing = label_smoothing
+        self.beam_size, self.length_penalty = beam_size, length_penalty
         self.measures = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
         self.pairs: list[tuple[str, str]] = []  # (translation, reference) of the split being measured
 
@@ -60,7 +70,8 @@ class TranslateTask(Task):
         loss, predictions = self.loss(batch, stage)
         self.measures[stage].update(loss, weight=predictions)  # pyright: ignore[reportCallIssue]
         tokenizer = self.vocabulary.tokenizers["target"]
-        translations = [tokenizer.decode(ids) for ids in translate(self.model, batch.source)]
+        beam = {"beam_size": self.beam_size, "length_penalty": self.length_penalty} if stage == "test" else {}
+        translations = [tokenizer.decode(ids) for ids in translate(self.model, batch.source, **beam)]
         self.pairs.extend(zip(translations, batch.references, strict=True))
 
     def measured(self, stage: Stage) -> dict[str, float]:

@@ -1,7 +1,6 @@
-"""Writing with a language model: a first state goes in, token ids come out, one step at a time.
+"""Tokens drawn by chance: the beginning of a text goes in, its continuation comes out token by token.
 
-A translator's decoder is a language model that starts from the encoder's state, so both write with these functions.
-Shapes: B rows, V vocabulary size.
+Shapes: V vocabulary size.
 """
 
 from __future__ import annotations
@@ -10,61 +9,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lstm_readout.errors import UserError
-from lstm_readout.lstm import LSTMState
 from lstm_readout.models.generate import LanguageModel
-from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tokenizer import BOS, EOS, UNK
-
-
-@torch.inference_mode()
-def greedy(decoder: LanguageModel, state: LSTMState, max_length: int) -> list[list[int]]:
-    """Write the most probable token at every step until ``<eos>``; rows that have ended leave the batch.
-
-    Args:
-        decoder: the language model, in eval mode.
-        state: (h_0, c_0) of the B texts to write.
-        max_length: most tokens of a text.
-
-    Returns:
-        B lists of ids without ``<bos>`` and ``<eos>``.
-    """
-    written: list[list[int]] = [[] for _ in range(state.h.shape[1])]
-    alive = torch.arange(len(written))
-    token_ids = torch.full((len(written),), BOS, device=state.h.device)
-    for _ in range(max_length):
-        logits, state = decoder.step(token_ids, state)
-        logits[:, [UNK, BOS]] = -torch.inf
-        token_ids = logits.argmax(-1)
-        going_on = (token_ids != EOS).nonzero().squeeze(1)
-        if len(going_on) < len(alive):
-            alive, token_ids, state = alive[going_on.cpu()], token_ids[going_on], state.rows(going_on)
-        if not len(alive):
-            break
-        for row, token_id in zip(alive.tolist(), token_ids.tolist(), strict=True):
-            written[row].append(token_id)
-    return written
-
-
-def translate(model: Seq2Seq, source_ids: PackedSequence, max_length: int | None = None) -> list[list[int]]:
-    """Write a translation of each source, greedily.
-
-    Args:
-        model: the translator, in eval mode.
-        source_ids: B sources.
-        max_length: most tokens of a translation; None: twice its own source's and 20 more, so that no translation
-            depends on the other rows of its batch.
-
-    Returns:
-        B lists of ids without ``<bos>`` and ``<eos>``.
-    """
-    _, lengths = pad_packed_sequence(source_ids)
-    limits = [max_length or 2 * length + 20 for length in lengths.tolist()]
-    with torch.inference_mode():
-        written = greedy(model.decoder, model.encode(source_ids), max(limits))
-    return [ids[:limit] for ids, limit in zip(written, limits, strict=True)]
 
 
 @torch.inference_mode()

@@ -1,0 +1,1 @@
+"""``lstm-readout compare``: right and wrong readouts trained side by side, and what each costs."""

@@ -1,0 +1,87 @@
+"""The mistakes and ablations that exist only to lose a comparison; ``configs/variants`` names them.
+
+Shapes: B rows, T steps, E embedding size, O hidden size, D directions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from lstm_readout.data.batches import GenerateBatch
+from lstm_readout.lstm import LSTMState, each_token
+from lstm_readout.models.classify import Classifier
+from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.tasks.base import Stage
+from lstm_readout.tasks.generate import GenerateTask
+
+
+class PaddedClassifier(Classifier):
+    """The classic mistake: rows padded to the longest, the padding read, and ``output[:, -1]`` taken.
+
+    Padding is a vector of zeros, as ``nn.Embedding(padding_idx=...)`` makes it.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        arguments["batch_first"] = False
+        super().__init__(**arguments)
+
+    def forward(self, token_ids: Tensor | PackedSequence) -> Tensor:
+        """Return logits (B, C) of whole documents and the padding behind them."""
+        assert isinstance(token_ids, PackedSequence)
+        vectors, _ = pad_packed_sequence(each_token(self.encoder.embed, token_ids))  # pyright: ignore[reportArgumentType]
+        vectors = self.encoder.drop_features(vectors)  # (T, B, E)
+        output, _ = self.encoder.lstm.rnn(vectors)  # (T, B, D * O)
+        return self.head(self.dropout(output[-1]))
+
+
+class StartFrom(Seq2Seq):
+    """A translator whose decoder gets a part of the encoder's state only.
+
+    Args:
+        start: ``h``: h_n, and zeros for c_n. ``c``: the reverse. ``zeros``: nothing. ``top``: the top layer's in place
+            of every layer's.
+        arguments: see ``Seq2Seq``.
+    """
+
+    def __init__(self, *, start: Literal["h", "c", "zeros", "top"], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.start = start
+
+    def read(self, source_ids: PackedSequence) -> LSTMState:
+        """Read whole sources and return what is left of the state."""
+        h, c = super().read(source_ids)
+        if self.start == "top":
+            layers = h.shape[0] // self.bridge.directions
+            h, c = (None if x is None else x[-self.bridge.directions :].repeat(layers, 1, 1) for x in (h, c))
+            return LSTMState(h, c)  # pyright: ignore[reportArgumentType] (h is there)
+        h = h if self.start == "h" else torch.zeros_like(h)
+        return LSTMState(h, c if c is None or self.start == "c" else torch.zeros_like(c))
+
+
+class LastStepTask(GenerateTask):
+    """A language model that learns from the last step of each window only; it is measured at every step."""
+
+    def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
+        """Return the mean over the rows' last steps while training, over all tokens otherwise."""
+        if stage != "train":
+            return super().loss(batch, stage)
+        rows = int(batch.inputs.batch_sizes[0])
+        state = self.carried[stage].rows(slice(rows)) if batch.continues else None
+        lstm = self.model.encoder(batch.inputs, state)
+        self.carried[stage] = lstm.state.detach()
+        alive = int(batch.inputs.batch_sizes[-1])  # the rows that reach the window's end
+        logits = self.model.head(self.model.dropout(lstm.output.data[-alive:]))
+        return cross_entropy(logits, batch.targets[-alive:], label_smoothing=self.label_smoothing), alive
+
+
+class ResetTask(GenerateTask):
+    """A language model that starts every window anew, while training and while it is measured."""
+
+    def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
+        """Return the mean over tokens, the state never carried."""
+        return super().loss(batch._replace(continues=False), stage)

@@ -1,0 +1,20 @@
+"""Writing with a language model: a first state goes in, token ids come out, one step at a time.
+
+A translator's decoder is a language model that starts from the encoder's state, so both write with these functions.
+"""
+
+from lstm_readout.decoding.beam import Hypothesis, beam_search, check_beam, forced_scores
+from lstm_readout.decoding.sampling import check_sampling, draw, sample
+from lstm_readout.decoding.search import greedy, translate
+
+__all__ = [
+    "Hypothesis",
+    "beam_search",
+    "check_beam",
+    "check_sampling",
+    "draw",
+    "forced_scores",
+    "greedy",
+    "sample",
+    "translate",
+]
