@@ -93,9 +93,9 @@ def test_what_is_done_is_not_done_again_and_the_rest_is(folder, tmp_path, capsys
     assert first["command"].replace(str(folder), "") == second["command"].replace(str(folder), "")
 
 
-@pytest.mark.parametrize(("task", "keys"), [("translate", ["state", "top", "two_layers", "two_directions"])])
-def test_a_translator_is_tampered_with(task, keys, tmp_path):
-    main([*only(task, *keys), *SMALL, "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"])
+def test_a_translator_is_tampered_with(tmp_path):
+    keys = ["two_layers", "top", "two_directions"]
+    main([*only("translate", *keys), *SMALL, "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"])
     about = json.loads((tmp_path / "run" / "compare.json").read_text())
     assert [one["key"] for one in about["variants"]] == keys
     (probe,) = about["probes"].values()
