@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lstm_readout.compare.command import main as compare
+from lstm_readout.doctor.command import main as doctor
 from lstm_readout.evaluate import main as evaluate
+from lstm_readout.explain.command import main as explain
 from lstm_readout.predict import main as predict
 from lstm_readout.train import main as train
 
@@ -17,6 +20,7 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
     line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()
 ]
+PROGRAMS = {"predict": predict, "evaluate": evaluate, "explain": explain, "compare": compare, "doctor": doctor}
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 CORPORA = ("imdb", "trec", "multi30k", "tinyshakespeare")
 
@@ -66,7 +70,11 @@ def test_a_command_of_the_readme_runs(command, trained, capsys):
             train([*arguments, *small])
     else:
         assert program == "lstm-readout"
-        {"predict": predict, "evaluate": evaluate}[arguments[0]](arguments[1:])
+        name, *arguments = arguments
+        small = (
+            ["jobs=1", "data.max_rows=40", "trainer.max_epochs=1", "model.hidden_size=8"] if name == "compare" else []
+        )
+        PROGRAMS[name]([*arguments, *small])
         assert "labels.jsonl" not in command or len(Path("labels.jsonl").read_text().splitlines()) == 2
 
 

@@ -155,7 +155,7 @@ def _classifier(model: Classifier) -> Reading:
             }[name]
             reading = (f"head({name}(output))", because, "every real step", (), ())
     source = {
-        "last": "return self._top(lstm.h_n)",
+        "last": "return torch.cat((lstm.h_n[-2]" if two else "return lstm.h_n[-1]",
         "cell": "return self._top(lstm.c_n)",
         "first_layer": "return torch.cat(tuple(lstm.h_n[: self.directions]), dim=-1)",
         "last_step": "pooled = steps.last()",

@@ -58,8 +58,10 @@ class Readout(nn.Module):
     def forward(self, lstm: LSTMOutput) -> Tensor:
         """Return (B, size); (size,) for one row without a batch axis."""
         match self.name:
+            case "last" if self.directions == 1:
+                return lstm.h_n[-1]
             case "last":
-                return self._top(lstm.h_n)
+                return torch.cat((lstm.h_n[-2], lstm.h_n[-1]), dim=-1)  # forward and backward half
             case "cell":
                 assert lstm.c_n is not None  # refused at the start
                 return self._top(lstm.c_n)
