@@ -13,7 +13,8 @@ from lstm_readout.compare.probes import FRACTIONS
 from lstm_readout.compare.runs import Result
 from lstm_readout.pipelines import DocumentClassifier
 
-SMALL = ["data.max_rows=60", "model.hidden_size=8", "model.embedding_size=8", "trainer.max_epochs=1", "jobs=1"]
+SMALL = ["data.max_rows=60", "model.hidden_size=8", "model.embedding_size=8", "trainer.max_epochs=1"]
+ALONE = [*SMALL, "jobs=1"]
 
 
 def only(task, *keys):
@@ -29,7 +30,7 @@ def folder(tmp_path_factory):
     """Compare once, for all tests that look at the result."""
     folder = tmp_path_factory.mktemp("compare") / "run"
     chosen = only("classify", "last", "last_step", "mean", "random", "padded")
-    main([*chosen, *SMALL, "seeds=0,1", f"hydra.run.dir={folder}"])
+    main([*chosen, *SMALL, "jobs=2", "seeds=0,1", f"hydra.run.dir={folder}"])
     return folder
 
 
@@ -37,7 +38,8 @@ def test_everything_is_written(folder):
     written = {path.name for path in folder.iterdir()}
     assert written >= {"compare.json", "compare.md", "compare.png", "compare.svg", "prefixes.png", "prefixes.svg"}
     assert {path.name for path in (folder / "results").glob("last*")} == {
-        "last_seed0.npz", "last_seed0.ckpt", "last_seed1.npz", "last_step_seed0.npz", "last_step_seed1.npz",
+        "last_seed0.npz", "last_seed0.ckpt", "last_seed0.probe.json", "last_seed1.npz",
+        "last_step_seed0.npz", "last_step_seed1.npz",
     }  # fmt: skip
 
 
@@ -95,7 +97,7 @@ def test_what_is_done_is_not_done_again_and_the_rest_is(folder, tmp_path, capsys
 
 def test_a_translator_is_tampered_with(tmp_path):
     keys = ["two_layers", "top", "two_directions"]
-    main([*only("translate", *keys), *SMALL, "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"])
+    main([*only("translate", *keys), *ALONE, "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"])
     about = json.loads((tmp_path / "run" / "compare.json").read_text())
     assert [one["key"] for one in about["variants"]] == keys
     (probe,) = about["probes"].values()
@@ -107,7 +109,7 @@ def test_a_translator_is_tampered_with(tmp_path):
 
 def test_a_language_model_is_audited(tmp_path):
     main(
-        [*only("generate", "every_step", "last_step", "reset"), *SMALL, "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"]
+        [*only("generate", "every_step", "last_step", "reset"), *ALONE, "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"]
     )
     about = json.loads((tmp_path / "run" / "compare.json").read_text())
     (probe,) = about["probes"].values()
@@ -118,7 +120,7 @@ def test_a_language_model_is_audited(tmp_path):
 
 
 def test_what_does_not_fit_is_left_out_and_said(tmp_path, capsys):
-    main([*only("classify", "last", "cell"), *SMALL, "model.cell=gru", "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"])
+    main([*only("classify", "last", "cell"), *ALONE, "model.cell=gru", "seeds=0", f"hydra.run.dir={tmp_path / 'run'}"])
     assert [one["key"] for one in json.loads((tmp_path / "run" / "compare.json").read_text())["variants"]] == ["last"]
     assert "left out: c_n[-1] (readout=cell: a gru has no c_n" in (tmp_path / "run" / "compare.log").read_text()
 

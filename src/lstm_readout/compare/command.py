@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ from lstm_readout.config import hydra_main, refuse
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.evaluate import quiet_lightning
+from lstm_readout.report import write_json
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +64,13 @@ def compare(config: DictConfig) -> None:
     _perform_all(runs, variants, jobs, name)
     minutes = (time.perf_counter() - began) / 60
     log.info("%d runs in %.1f minutes", len(runs), minutes)
-    table = compared(METRICS[name], variants, seeds, {key: Result.read(run.path) for key, run in runs.items()})
+    finished = {key: Result.read(run.path) for key, run in runs.items()}
+    table = compared(METRICS[name], variants, seeds, finished)
+    scored = len(next(iter(finished.values())).statistics)
     probes = _probes(name, config, variants, runs, data, seeds[0])
-    write_report(folder, Comparison(name, held_out(data), METRICS[name], seeds, table), probes, _command(config))
+    write_report(
+        folder, Comparison(name, held_out(data), METRICS[name], seeds, scored, table), probes, _command(config)
+    )
     log.info("written: %s", folder)
 
 
@@ -121,8 +127,12 @@ def _probes(
     found: dict[str, Any] = {}
     for variant in variants:
         if variant.probe:
-            path = runs[variant.key, seed].path.with_suffix(".ckpt")
-            found[variant.name] = PROBES[task](path, data.batched(seed, **variant.config["data"]), config.rows)
+            path = runs[variant.key, seed].path
+            known = path.with_suffix(".probe.json")
+            if not known.exists():
+                batched = data.batched(seed, **variant.config["data"])
+                write_json(known, PROBES[task](path.with_suffix(".ckpt"), batched, config.rows))
+            found[variant.name] = json.loads(known.read_text(encoding="utf-8"))
     return found
 
 

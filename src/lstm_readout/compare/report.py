@@ -25,6 +25,7 @@ def write_report(folder: Path, comparison: Comparison, probes: dict[str, Any], c
         "split": comparison.split,
         "metric": comparison.metric.name,
         "seeds": comparison.seeds,
+        "scored": comparison.scored,
         "versions": {"torch": torch.__version__, "lightning": lightning.__version__},
         "variants": [row.to_dict() for row in comparison.rows],
         "probes": probes,
@@ -46,15 +47,16 @@ def markdown(comparison: Comparison, probes: dict[str, Any], command: str, pictu
     """Return a page that can stand in a paper or a report as it is."""
     better = "higher" if comparison.metric.higher_is_better else "lower"
     seeds = ", ".join(map(str, comparison.seeds))
+    unit = "windows" if comparison.task == "generate" else "rows"
     lines = [
         f"# Which output? {comparison.task}",
         "",
         f"`{command}`",
         "",
-        f"{comparison.metric.name} on the {comparison.split} split ({better} is better), mean over seeds {seeds}, 95 % "
-        "interval in brackets. Each variant is measured by the right one named beside it, on the same rows and seeds: "
-        f"paired bootstrap over rows and seeds, {DRAWS:,} draws, two-sided p, not corrected for the number of "
-        "comparisons. A negative difference is worse. Wrong by design: *in italics*.",
+        f"{comparison.metric.name} on {comparison.scored:,} {unit} of the {comparison.split} split ({better} is "
+        f"better), mean over seeds {seeds}, 95 % interval in brackets. Each variant is measured by the right one named "
+        f"beside it, on the same {unit} and seeds: paired bootstrap over {unit} and seeds, {DRAWS:,} draws, two-sided "
+        "p, not corrected for the number of comparisons. A negative difference is worse; a mistake stands in *italics*.",
         "",
         *_markdown_table(
             _HEADS, [_cells(row, comparison) for row in comparison.rows], [r.variant.wrong for r in comparison.rows]
@@ -105,10 +107,10 @@ def _table(comparison: Comparison) -> Table:
     """Return the table for 80 columns: the seeds' scores stand in the files."""
     table = _empty_table(f"{comparison.metric.name}, {comparison.split} split, {len(comparison.seeds)} seed(s)")
     table.caption = "\u2717 a mistake, expected to lose. Each is measured by the one above it that is not indented."
-    table.add_column("variant", min_width=28)
+    table.add_column("variant", min_width=26)
     for heading in ("score", "difference", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", min_width=6)
+    table.add_column("", no_wrap=True)
     for row in comparison.rows:
         name, own, _, against, difference, p, verdict = _cells(row, comparison)
         mark = "\u2717 " if row.variant.wrong else "  " if against else ""
@@ -127,4 +129,6 @@ def _plain_table(title: str, heads: list[str], rows: list[list[str]]) -> Table:
 
 
 def _empty_table(title: str) -> Table:
-    return Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title, title_justify="left")
+    return Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title, title_justify="left", caption_justify="left"
+    )

@@ -68,6 +68,7 @@ class Comparison(NamedTuple):
     split: str
     metric: Metric
     seeds: list[int]
+    scored: int  # held-out rows; windows of a stream
     rows: list[Row]
 
     def failed(self) -> list[Row]:
