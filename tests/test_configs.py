@@ -34,7 +34,7 @@ def _real_data():
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("group", ["tokenizer", "optimizer", "scheduler", "callbacks", "logger", "debug"])
+@pytest.mark.parametrize("group", ["tokenizer", "optimizer", "scheduler", "callbacks", "doctor", "logger", "debug"])
 def test_every_choice_trains_a_few_steps(task, group):
     for choice in choices(group):
         small = [argument for argument in SMALL if not (group == "debug" and argument.startswith("debug"))]

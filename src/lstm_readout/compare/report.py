@@ -56,7 +56,7 @@ def markdown(comparison: Comparison, probes: dict[str, Any], command: str, pictu
         f"{comparison.metric.name} on {comparison.scored:,} {unit} of the {comparison.split} split ({better} is "
         f"better), mean over seeds {seeds}, 95 % interval in brackets. Each variant is measured by the right one named "
         f"beside it, on the same {unit} and seeds: paired bootstrap over {unit} and seeds, {DRAWS:,} draws, two-sided "
-        "p, not corrected for the number of comparisons. A negative difference is worse; a mistake stands in *italics*.",
+        "p, not corrected for the number of comparisons. A negative difference is worse; mistakes stand in *italics*.",
         "",
         *_markdown_table(
             _HEADS, [_cells(row, comparison) for row in comparison.rows], [r.variant.wrong for r in comparison.rows]
@@ -130,5 +130,10 @@ def _plain_table(title: str, heads: list[str], rows: list[list[str]]) -> Table:
 
 def _empty_table(title: str) -> Table:
     return Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title=title, title_justify="left", caption_justify="left"
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title=title,
+        title_justify="left",
+        caption_justify="left",
     )

@@ -1,0 +1,56 @@
+"""The doctor before training: a run goes in; it starts, or ends with one message that says what to change."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from lightning import Callback, LightningModule, Trainer
+
+from lstm_readout.doctor.project import examine_task
+from lstm_readout.doctor.report import Report
+from lstm_readout.errors import UserError
+from lstm_readout.tasks import Task
+
+log = logging.getLogger(__name__)
+
+
+class Doctor(Callback):
+    """Check the model for the classic mistakes on a few short rows of the training data, before the first step.
+
+    Every process looks at the same rows and finds the same, so none waits for another.
+
+    Raises:
+        UserError: a check failed.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Run the checks."""
+        began = time.perf_counter()
+        report = _report(trainer, pl_module)
+        if report is None:
+            if trainer.is_global_zero:
+                log.info("doctor: knows no checks for %s", type(pl_module).__name__)
+            return
+        if report.failed:
+            raise UserError(_told(report))
+        if trainer.is_global_zero:
+            for result in report.results:
+                if result.status == "warned":
+                    log.warning("doctor: %s: %s. %s", result.name, result.difference, result.fix)
+            log.info("doctor: %d checks passed in %.1f s", len(report.passed), time.perf_counter() - began)
+
+
+def _report(trainer: Trainer, task: LightningModule) -> Report | None:
+    splits = getattr(trainer.datamodule, "columns", None)  # pyright: ignore[reportAttributeAccessIssue]
+    if not isinstance(task, Task) or not splits:
+        return None
+    return examine_task(task, splits, untrained=trainer.ckpt_path is None)
+
+
+def _told(report: Report) -> str:
+    lines = [f"doctor: the model has {len(report.failed)} mistake(s); nothing was trained."]
+    for result in report.results:
+        if result.status == "failed":
+            lines.append(f"{result.name}: {result.done}; wanted: {result.expected}; {result.difference}. {result.fix}")
+    return "\n".join([*lines, "To train all the same: doctor=off."])
