@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,7 +34,11 @@ def main() -> None:
     package = f"lstm_readout.{command}"
     # Only this command's imports; where the name is a package of its own, its command stands in command.py
     name = f"{package}.command" if find_spec(package).submodule_search_locations else package  # pyright: ignore
-    import_module(name).main(arguments)
+    gc.disable()  # imports make a million objects that stay, and every collection would go through them
+    module = import_module(name)
+    gc.freeze()
+    gc.enable()
+    module.main(arguments)
 
 
 if __name__ == "__main__":
