@@ -56,7 +56,22 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
     return with_task_of_checkpoint([*(f"~{group}" for group in groups), *arguments], "task")
 
 
-def with_resumed(arguments: list[str], needed: str) -> list[str]:
+def of_run(arguments: list[str], needed: str) -> list[str]:
+    """Prepare the arguments of a command that makes a run folder; exit with 2 if the folder cannot be used.
+
+    Args:
+        arguments: of the command line.
+        needed: what the folder of ``resume=FOLDER`` must hold.
+    """
+    try:
+        arguments = quoted(_with_resumed(arguments, needed))
+        _check_folder(arguments)
+    except UserError as error:
+        refuse(error)
+    return arguments
+
+
+def _with_resumed(arguments: list[str], needed: str) -> list[str]:
     """Put the overrides of the run that is resumed before those given now; it goes on in its own folder.
 
     Args:
@@ -76,7 +91,7 @@ def with_resumed(arguments: list[str], needed: str) -> list[str]:
     return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
 
 
-def check_folder(arguments: list[str]) -> None:
+def _check_folder(arguments: list[str]) -> None:
     """Refuse a folder that holds a run: Hydra would write over its configuration before anything else could."""
     folder = given(arguments, "hydra.run.dir")
     if folder is not None and given(arguments, "resume") is None and (Path(folder) / ".hydra").exists():

@@ -23,11 +23,11 @@ from lightning import Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.arguments import check_folder, quoted, with_resumed
+from lstm_readout.arguments import of_run
 from lstm_readout.build import build_data, build_task
 from lstm_readout.callbacks import Stopped, Throughput
 from lstm_readout.checkpoint import read_checkpoint
-from lstm_readout.config import hydra_main, refuse
+from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.evaluate import measure, quiet_lightning
@@ -154,9 +154,4 @@ def _example(data: TextDataModule) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and train."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        arguments = quoted(with_resumed(arguments, "checkpoints/last.ckpt"))
-        check_folder(arguments)
-    except UserError as error:
-        refuse(error)
-    hydra_main(train, config_name="train", arguments=arguments)
+    hydra_main(train, config_name="train", arguments=of_run(arguments, "checkpoints/last.ckpt"))

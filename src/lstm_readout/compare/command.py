@@ -18,7 +18,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.arguments import check_folder, quoted, with_resumed
+from lstm_readout.arguments import of_run
 from lstm_readout.compare.probes import PROBES
 from lstm_readout.compare.report import write_report
 from lstm_readout.compare.runs import Result, Run, encoded_data, held_out, perform, quiet_process
@@ -68,9 +68,7 @@ def compare(config: DictConfig) -> None:
     table = compared(METRICS[name], variants, seeds, finished)
     scored = len(next(iter(finished.values())).statistics)
     probes = _probes(name, config, variants, runs, data, seeds[0])
-    write_report(
-        folder, Comparison(name, held_out(data), METRICS[name], seeds, scored, table), probes, _command(config)
-    )
+    write_report(folder, Comparison(name, held_out(data), METRICS[name], seeds, scored, table), probes, _command())
     log.info("written: %s", folder)
 
 
@@ -155,7 +153,7 @@ def _jobs(config: DictConfig) -> int:
     return 1 if torch.cuda.is_available() else os.cpu_count() or 1
 
 
-def _command(config: DictConfig) -> str:
+def _command() -> str:
     overrides = [one for one in HydraConfig.get().overrides.task if not one.startswith("resume=")]
     return " ".join(["lstm-readout compare", *overrides])
 
@@ -167,9 +165,4 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [re.sub(r"^seeds=([\d,]+)$", r"seeds=[\1]", argument) for argument in arguments]
     if any(argument in ("-m", "--multirun") for argument in arguments):
         refuse(UserError("compare runs all seeds and variants by itself: leave out --multirun."))
-    try:
-        arguments = quoted(with_resumed(arguments, "results"))
-        check_folder(arguments)
-    except UserError as error:
-        refuse(error)
-    hydra_main(compare, config_name="compare", arguments=arguments)
+    hydra_main(compare, config_name="compare", arguments=of_run(arguments, "results"))

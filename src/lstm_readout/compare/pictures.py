@@ -25,10 +25,11 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
         )
         if row.against is None and place < len(rows) - 1:
             axes.axhline(place + 0.5, color="0.8", linewidth=0.8)
+    better = comparison.metric.better
     axes.set_yticks(range(len(rows)), [_escaped(row.variant.name) for row in reversed(rows)])
-    better = "higher" if comparison.metric.higher_is_better else "lower"
     axes.set(
-        xlabel=f"{comparison.metric.name}, {comparison.split} split ({better} is better)", ylim=(-0.6, len(rows) - 0.4)
+        xlabel=f"{comparison.metric.name}, {comparison.split} split ({better} is better)",
+        ylim=(-0.6, len(rows) - 0.4),
     )
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
@@ -36,7 +37,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
     _save(figure, folder / "compare")
 
 
-def draw_probes(comparison: Comparison, probes: dict[str, Any], folder: Path) -> list[str]:
+def draw_probes(probes: dict[str, Any], folder: Path) -> list[str]:
     """Draw what was seen inside the trained models; return the names of the SVG files."""
     written = []
     for found in probes.values():

@@ -32,7 +32,7 @@ def write_report(folder: Path, comparison: Comparison, probes: dict[str, Any], c
     }
     write_json(folder / "compare.json", about)
     draw_comparison(comparison, folder)
-    pictures = draw_probes(comparison, probes, folder)
+    pictures = draw_probes(probes, folder)
     (folder / "compare.md").write_text(markdown(comparison, probes, command, pictures), encoding="utf-8")
     console = get_console()
     console.print(_table(comparison), "")
@@ -45,8 +45,8 @@ def write_report(folder: Path, comparison: Comparison, probes: dict[str, Any], c
 
 def markdown(comparison: Comparison, probes: dict[str, Any], command: str, pictures: list[str]) -> str:
     """Return a page that can stand in a paper or a report as it is."""
-    better = "higher" if comparison.metric.higher_is_better else "lower"
     seeds = ", ".join(map(str, comparison.seeds))
+    better = comparison.metric.better
     unit = "windows" if comparison.task == "generate" else "rows"
     lines = [
         f"# Which output? {comparison.task}",

@@ -46,11 +46,10 @@ class Result(NamedTuple):
     statistics: np.ndarray  # (R, k), see ``statistics``
     seconds: float  # of training
     parameters: int
-    threads: int
 
     def write(self, path: Path) -> None:
         """Write one file, whole or not at all."""
-        about = {"seconds": self.seconds, "parameters": self.parameters, "threads": self.threads}
+        about = {"seconds": self.seconds, "parameters": self.parameters}
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             np.savez_compressed(file, statistics=self.statistics, about=np.array(json.dumps(about)))
@@ -90,7 +89,7 @@ def perform(run: Run) -> None:
     if run.probe:
         trainer.save_checkpoint(run.path.with_suffix(".ckpt"), weights_only=True)
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
-    Result(statistics, seconds, parameters, torch.get_num_threads()).write(run.path)
+    Result(statistics, seconds, parameters).write(run.path)
 
 
 def held_out(data: TextDataModule) -> str:

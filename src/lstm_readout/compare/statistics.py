@@ -24,6 +24,11 @@ class Metric(NamedTuple):
     higher_is_better: bool
     score: Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> (...)
 
+    @property
+    def better(self) -> str:
+        """Say which scores are better: higher or lower ones."""
+        return "higher" if self.higher_is_better else "lower"
+
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
     return sums[..., 0] / sums[..., 1]

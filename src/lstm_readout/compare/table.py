@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_readout.compare.runs import Result
-from lstm_readout.compare.statistics import Metric, p_value, resampled, scores
+from lstm_readout.compare.statistics import Draws, Metric, p_value, resampled, scores
 from lstm_readout.compare.variants import Variant
 
 
@@ -90,10 +90,9 @@ def compared(
         difference = interval = p = None
         if variant.against is not None:
             right = scores(metric, statistics[variant.against])
-            drawn = sign * (draws[variant.key].scores - draws[variant.against].scores)
+            drawn = Draws(sign * (draws[variant.key].scores - draws[variant.against].scores))
             difference = float(sign * (own.mean() - right.mean()))
-            low, high = np.quantile(drawn, [0.025, 0.975])
-            interval, p = (float(low), float(high)), p_value(drawn)
+            interval, p = drawn.interval(), p_value(drawn.scores)
         of_seeds = [results[variant.key, seed] for seed in seeds]
         rows.append(
             Row(
