@@ -112,8 +112,19 @@ def _guard(run: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
         except Exception as error:
             _write_to_log(f"{run.__name__} failed", error, traceback=True)
             raise
+        finally:
+            _close_log_files()
 
     return guarded
+
+
+def _close_log_files() -> None:
+    """End the run's log with the run: a later line of the same process is none of its own."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
 
 
 def _write_to_log(text: str, error: BaseException, *, traceback: bool) -> None:
