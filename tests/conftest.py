@@ -7,6 +7,7 @@ import tempfile
 
 # datasets reads these when it is imported, so they are set before anything else
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="lstm-readout-tests-")
+os.environ["LSTM_READOUT_CACHE"] = os.environ["HF_DATASETS_CACHE"]
 os.environ["HF_HUB_OFFLINE"] = "1"
 if os.environ.get("LSTM_READOUT_DATA"):  # tests go to folders of their own
     os.environ["LSTM_READOUT_DATA"] = os.path.abspath(os.environ["LSTM_READOUT_DATA"])  # noqa: PTH100

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from lstm_readout.data.batches import GenerateBatch
-from lstm_readout.data.batching import StreamDataset
-from lstm_readout.data.module import TextDataModule, join_stream
+from lstm_readout.data.batching import StreamDataset, join_stream
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.models import LanguageModel
 from lstm_readout.tasks import GenerateTask
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary

@@ -17,6 +17,7 @@ FREE_TEXT = (
     "output",
     "checkpoint",
     "data.path",
+    "vectors.path",
 )  # values that are no expressions of Hydra's
 
 
@@ -99,8 +100,11 @@ def _check_folder(arguments: list[str]) -> None:
 
 
 def _is_plain(value: str) -> bool:
-    """Say whether a path can stand as it is, or is quoted by the user already; a text is always quoted here."""
-    return value == "null" or re.fullmatch(r"[\w./+-]+|'[^']*'|\"[^\"]*\"", value) is not None
+    """Say whether a path can stand as it is, or is quoted by the user already; a text is always quoted here.
+
+    ``{role: path, ...}`` is no path, but several of them.
+    """
+    return value == "null" or re.fullmatch(r"[\w./+-]+|'[^']*'|\"[^\"]*\"|\{.+:.+\}", value) is not None
 
 
 def _quote(value: str) -> str:

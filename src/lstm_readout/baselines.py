@@ -30,7 +30,7 @@ def bag_of_words_accuracy(
     """
     features, held_out = _features(train_text, vocab_size), _features(text, vocab_size)
     classes = int(np.max(train_labels)) + 1
-    targets = torch.from_numpy(np.asarray(train_labels))
+    targets = torch.tensor(np.asarray(train_labels))  # a copy: labels may lie in a file
     weight = torch.zeros(vocab_size, classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")

@@ -14,6 +14,10 @@ class UserError(ValueError):
     The text names what came, what was wanted and what to do.
     """
 
+    def __init__(self, text: str) -> None:
+        # A worker of torch's loader hands its error on as the text of a whole traceback
+        super().__init__(text.rpartition(f"{__name__}.{type(self).__name__}: ")[2].rstrip("\n"))
+
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Return ``Did you mean 'x'? Valid: a, b, x.`` for a name that is none of ``valid``."""

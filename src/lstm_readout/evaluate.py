@@ -17,6 +17,7 @@ from lstm_readout.arguments import with_task_of_checkpoint
 from lstm_readout.build import load
 from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.report import print_report
 from lstm_readout.errors import UserError
 from lstm_readout.report import print_table, write_json
 from lstm_readout.tasks.base import Task
@@ -30,6 +31,7 @@ def evaluate(config: DictConfig) -> None:
     task, data = load(config)
     if config.split not in data.columns:
         raise UserError(f"split: there is no '{config.split}' here; there is: {', '.join(data.columns)}.")
+    print_report(data.report)
     trainer = instantiate(
         config.trainer,
         logger=False,
@@ -64,6 +66,7 @@ def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence
     name = task.monitor.split("/", 1)[1]
     if name in data.ceiling:
         metrics["ceiling"] = data.ceiling[name]
+    metrics |= {f"vectors/{name}": share for name, share in task.config.get("vectors", {}).items()}
     metrics["parameters"] = sum(parameter.numel() for parameter in task.model.parameters())
     return metrics
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 plt.switch_backend("agg")  # files only: a run on a machine without a screen must not fail
 
@@ -58,3 +61,53 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], folde
             axes.text(j, i, str(count), ha="center", va="center", color="white" if dark else "black")
     figure.savefig(folder / "confusion.png", dpi=120)
     plt.close(figure)
+
+
+def plot_lengths(report: Mapping[str, Any], folder: Path) -> None:
+    """Draw how long the texts are, a row of axes for each split and a column for each text role: ``lengths.png``.
+
+    Args:
+        report: what ``lstm_readout.data.describe.describe`` returns, with one split at least that is not streamed.
+        folder: where the file goes.
+    """
+    splits = {split: part for split, part in report["splits"].items() if part is not None}
+    roles = list(next(iter(splits.values()))["roles"])
+    figure, grid = plt.subplots(
+        len(splits),
+        len(roles),
+        figsize=(8 if len(roles) == 1 else 5.5 * len(roles), 0.9 + 1.7 * len(splits)),
+        sharex="col",
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, (split, part) in zip(grid, splits.items(), strict=True):
+        for axes, role in zip(line, roles, strict=True):
+            _plot_lengths(axes, part["roles"][role])
+            title = f"{split} {role}: {part['rows']:,} row{'s' * (part['rows'] != 1)}"
+            axes.set_title(title, loc="left", fontsize="medium")
+        line[0].set_ylabel("rows")
+    for axes, role in zip(grid[-1], roles, strict=True):
+        axes.set_xlabel(f"tokens of {role}")
+    figure.savefig(folder / "lengths.png", dpi=120)
+    plt.close(figure)
+
+
+def _plot_lengths(axes: Axes, numbers: Mapping[str, Any]) -> None:
+    histogram, length = numbers["histogram"], numbers["length"]
+    first, width, counts = histogram["first"], histogram["width"], histogram["counts"]
+    edges = first - 0.5 + width * np.arange(len(counts) + 1)
+    axes.stairs(counts, edges, fill=True, color="0.8")
+    axes.axvline(length["p50"], color="black", label=f"median {length['p50']:,}")
+    axes.axvline(length["p95"], color="black", linestyle="--", label=f"95 % up to {length['p95']:,}")
+    if numbers["truncated"]:
+        told = f"cut at {numbers['max_length']:,}:\n{numbers['truncated']:,} rows"
+        axes.axvline(numbers["max_length"], color="0.55", linewidth=5, zorder=1.5, label=told)  # behind the others
+    if histogram["longer"]:
+        axes.plot([], [], " ", label=f"{histogram['longer']:,} beyond,\nlongest {length['max']:,}")
+    axes.set_xlim(-0.5, 1.03 * edges[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1.05))

@@ -29,6 +29,7 @@ from lstm_readout.callbacks import Stopped, Throughput
 from lstm_readout.checkpoint import read_checkpoint
 from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.report import print_report, write_report
 from lstm_readout.errors import UserError
 from lstm_readout.evaluate import measure, quiet_lightning
 from lstm_readout.memory import keep_freed_memory
@@ -56,10 +57,11 @@ def train(config: DictConfig) -> float | None:
 
     task_class: type[Task] = get_class(config.task._target_)
     checkpoint = None if config.resume is None else folder / "checkpoints" / "last.ckpt"
-    if checkpoint is not None:
-        read_checkpoint(checkpoint, task_class.name)  # one clear message, if it cannot be read
+    resumed = None if checkpoint is None else read_checkpoint(checkpoint, task_class.name).config  # tells, if broken
     data = build_data(config)
-    task = build_task(config, data)
+    print_report(data.report)
+    write_report(data.report, folder)
+    task = build_task(config, data, resumed)
     log.info("%s", _answer(task, data))
 
     if config.resume is not None:
@@ -76,6 +78,9 @@ def train(config: DictConfig) -> float | None:
         return None
 
     best = folder / "checkpoints" / "best.ckpt"
+    if not best.is_file():
+        log.warning("the run ended before its first validation, so the last weights are taken for the best")
+        trainer.save_checkpoint(best)
     task.load_state_dict(torch.load(best, map_location=task.device, weights_only=True)["state_dict"])
     metrics = measure(trainer, task, data, ("validation", "test"))
     throughput = next(c for c in trainer.callbacks if isinstance(c, Throughput))  # pyright: ignore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from lstm_readout.data.batching import (
     evaluation_stream,
 )
 from lstm_readout.data.sources import read_files
+from lstm_readout.errors import UserError
 from lstm_readout.ragged import Ragged
 
 lengths_of_rows = st.lists(st.integers(1, 60), min_size=1, max_size=300).map(np.array)
@@ -44,7 +46,7 @@ def many_lengths(rows: int = 3000, roles: int = 1) -> np.ndarray:
 
 def fill(lengths: np.ndarray, batches: list[list[int]]) -> float:
     """Return the share of real steps, if each batch were padded to its longest row."""
-    return lengths.sum() / sum(len(rows) * lengths[rows].max() for rows in batches)
+    return lengths.sum() / sum(len(rows) * lengths[rows].max(0).sum() for rows in batches)
 
 
 # --- rows
@@ -86,24 +88,25 @@ def test_a_budget_of_tokens_is_used() -> None:
 @pytest.mark.parametrize("budget", [None, 500])
 def test_each_epoch_has_an_order_of_its_own_that_follows_from_the_seed(budget: int | None) -> None:
     lengths = many_lengths()
-    first, second = (list(sampler(lengths, max_tokens=budget, seed=3, epoch=epoch)) for epoch in (0, 1))
+    options: dict[str, Any] = {"max_tokens": budget, "pool": 100}  # with all rows in one pool the longest stay together
+    first, second = (list(sampler(lengths, **options, seed=3, epoch=epoch)) for epoch in (0, 1))
     assert first != second
     # Other batches, not the same ones in another order
     assert not {frozenset(rows) for rows in first if len(rows) > 2} & {
         frozenset(rows) for rows in second if len(rows) > 2
     }
-    again = sampler(lengths, max_tokens=budget, seed=3)
+    again = sampler(lengths, **options, seed=3)
     for epoch, wanted in ((0, first), (1, second), (0, first)):
         again.set_epoch(epoch)
         assert list(again) == wanted
-    assert list(sampler(lengths, max_tokens=budget, seed=4)) != first
+    assert list(sampler(lengths, **options, seed=4)) != first
 
 
 def test_unshuffled_batches_go_from_short_to_long_in_every_epoch() -> None:
-    lengths = many_lengths(roles=2)
+    lengths = many_lengths()
     made = sampler(lengths, shuffle=False)
     first = list(made)
-    order = [tuple(lengths[row]) for rows in first for row in rows]
+    order = [int(lengths[row, 0]) for rows in first for row in rows]
     assert order == sorted(order)
     made.set_epoch(1)
     assert list(made) == first
@@ -117,17 +120,23 @@ def test_batches_hold_rows_of_similar_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "file", "column", "longest"),
-    [("multi30k", {"de": "train.de.gz"}, "de", None), ("imdb", "train.parquet", "text", 400)],
+    ("folder", "file", "columns", "longest"),
+    [
+        ("multi30k", {"de": "train.de.gz"}, ["de"], None),
+        ("multi30k", {"de": "train.de.gz", "en": "train.en.gz"}, ["de", "en"], None),
+        ("imdb", "train.parquet", ["text"], 400),
+    ],
 )
-def test_batches_of_real_text_hold_rows_of_similar_length(folder, file, column, longest) -> None:
+def test_batches_of_real_text_hold_rows_of_similar_length(folder, file, columns, longest) -> None:
     root = os.environ.get("LSTM_READOUT_DATA")
     if not root:
         pytest.skip("LSTM_READOUT_DATA is not set")
     rows = read_files({"train": file}, Path(root) / folder)["train"]
-    lengths = np.array([len(text.split()[:longest]) + 1 for text in rows[column][:]])
+    lengths = np.array([[len(text.split()[:longest]) + 1 for text in rows[column][:]] for column in columns]).T
     for size in (32, 64, 128):
-        assert fill(lengths, list(sampler(lengths, batch_size=size))) >= 0.97
+        made = sampler(lengths, batch_size=size)
+        assert made.fill() == pytest.approx(fill(lengths, list(made)))
+        assert made.fill() >= 0.97
 
 
 @given(lengths_of_rows, budgets, st.integers(0, 400))
@@ -161,10 +170,17 @@ def test_processes_share_an_epoch_in_equal_parts(
             made.resume_at = (1, 1)
             assert list(made) == parts[-1][1:]
         monkeypatch.undo()
-        assert {row for part in parts for rows in part for row in rows} == set(range(count))
-        # In step k the processes together do what one process does in `world` steps
+        # Each row once; the processes together do in a step what one does in `world`, but for the batches halved
         in_step = [rows for step in zip(*parts, strict=True) for rows in step]
-        assert in_step[: len(alone)] == alone
+        assert sorted(row for rows in in_step for row in rows) == list(range(count))
+        assert [row for rows in in_step for row in rows] == [row for rows in alone for row in rows]
+        assert sum(rows not in alone for rows in in_step) <= 2 * (-len(alone) % world)
+
+
+def test_fewer_rows_than_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "ranks", lambda: (0, 3))
+    with pytest.raises(UserError, match=r"trainer.devices=3: wanted a row for each process, got 2 row\(s\)"):
+        len(sampler(many_lengths(2)))
 
 
 def test_lightning_finds_where_to_set_the_epoch() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from torch.nn.utils.rnn import unpack_sequence
 
 from lstm_readout.data.batches import ClassifyBatch, GenerateBatch, TranslateBatch
-from lstm_readout.data.module import TextDataModule, join_stream
+from lstm_readout.data.batching import join_stream
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.samples import sample
 from lstm_readout.errors import UserError
 from lstm_readout.ragged import Ragged
@@ -231,11 +232,11 @@ def test_one_row_is_enough_to_train_and_test_on(tmp_path: Path) -> None:
 # --- vocabulary
 
 
-@pytest.mark.parametrize("kind", ["word", "char"])
-def test_the_vocabulary_is_learned_from_the_training_split_alone(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("tokenizer", [{"kind": "word"}, {"kind": "char", "byte_fallback": False}])
+def test_the_vocabulary_is_learned_from_the_training_split_alone(tmp_path: Path, tokenizer: dict[str, Any]) -> None:
     lines(tmp_path / "train.txt", "a b", "b c")
     lines(tmp_path / "test.txt", "a z", "z")
-    data = corpus("generate", {"kind": kind}, path=str(tmp_path), validation=0)
+    data = corpus("generate", tokenizer, path=str(tmp_path), validation=0)
     test = data.columns["test"]["text"]
     assert isinstance(test, Ragged)
     assert test.row(1).tolist() == [UNK, EOS]
@@ -361,27 +362,62 @@ def test_a_stream_without_a_token_is_told(tmp_path: Path) -> None:
 # --- what is told
 
 
-def test_each_split_and_role_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "lstm_readout")
+def test_source_and_target_share_a_tokenizer_where_asked(tmp_path: Path) -> None:
+    sides = {"source": lines(tmp_path / "a", "one two", "two"), "target": lines(tmp_path / "b", "eins", "two eins")}
+    options: dict[str, Any] = {"files": {"train": sides}, "validation": 0, "test": 0}
+    apart = corpus("translate", **options).vocabulary.tokenizers
+    joint = corpus("translate", joint_tokenizer=True, **options).vocabulary.tokenizers
+    assert [len(tokenizer) for tokenizer in apart.values()] == [5, 5]
+    assert [tokenizer.to_dict() for tokenizer in joint.values()] == [joint["source"].to_dict()] * 2
+    assert len(joint["source"]) == 6
+    assert joint["target"].decode(joint["source"].encode(["two eins one"])[0].row(0)) == "two eins one"
+
+
+def test_a_column_of_many_values_is_taken_for_text_unless_allowed(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.csv", "text,label", *(f"x,{i // 2}" for i in range(60)))
+    options: dict[str, Any] = {"path": path, "holdout": "last", "validation": 0, "test": 0}
+    with pytest.raises(UserError, match=r"30 different labels in 60 training rows; is that column text\?") as error:
+        corpus("classify", max_labels=29, **options).setup()
+    assert "data.columns.label=NAME, or allow so many: data.max_labels=30" in str(error.value)
+    assert len(corpus("classify", max_labels=30, **options).vocabulary.labels) == 30
+
+
+def test_segmentations_are_drawn_anew_for_training_alone(tmp_path: Path) -> None:
+    texts = ["the cat sat on the mat", "the cat that sat", "on that mat the cat sat"] * 20
+    path = lines(tmp_path / "a.csv", "text,label", *(f"{text},{'ab'[i % 2]}" for i, text in enumerate(texts)))
+    dropping = {"kind": "bpe", "vocab_size": 300, "dropout": 0.5}
+    data = corpus("classify", dropping, path=path, batch_size=4)
+    decode = data.vocabulary.tokenizers["text"].decode
+    loader = data.train_dataloader()
+    epochs = [[row for batch in loader for row in rows_of(batch)] for _ in range(2)]
+    assert Counter(ids for ids, _ in epochs[0]) != Counter(ids for ids, _ in epochs[1])
+    wanted = Counter((row["text"], row["label"]) for row in data.texts["train"].to_list())
+    for epoch in epochs:
+        assert Counter((decode(ids), "ab"[label]) for ids, label in epoch) == wanted
+    held_out = [[row for batch in data.val_dataloader() for row in rows_of(batch)] for _ in range(2)]
+    assert held_out[0] == held_out[1]
+    with pytest.raises(UserError, match=r"tokenizer\.dropout with data\.stream=true"):
+        corpus(
+            "generate", {"kind": "bpe", "vocab_size": 300, "dropout": 0.5}, path=path, stream=True
+        ).train_dataloader()
+
+
+def test_what_was_cut_and_what_is_empty_stands_in_the_report(tmp_path: Path) -> None:
     lines(tmp_path / "train.csv", "text,label", "a b c,x", "a,y", '"",y')
     lines(tmp_path / "test.csv", "text,label", "a z,x")
-    tokenizer = {"max_length": 2, "keep": "end"}
-    corpus("classify", tokenizer, path=str(tmp_path), validation=0).setup()
-    assert caplog.messages == [
-        "train text: 3 rows, 6 tokens (longest 3), 0.00 % unknown, 1 empty (read as <eos> alone), "
-        "1 longer than 2 cut to their end",
-        "train label: 2 labels, the most frequent 'y' (66.7 %)",
-        "test text: 1 rows, 3 tokens (longest 3), 50.00 % unknown",
-        "test label: 1 labels, the most frequent 'x' (100.0 %)",
-    ]
+    data = corpus("classify", {"max_length": 2, "keep": "end"}, path=str(tmp_path), validation=0)
+    told = {split: part["roles"]["text"] for split, part in data.report["splits"].items()}
+    assert {split: part["truncated"] for split, part in told.items()} == {"train": 1, "test": 0}
+    assert {split: part["empty"] for split, part in told.items()} == {"train": 1, "test": 0}
+    assert {split: part["unknown_rate"] for split, part in told.items()} == {"train": 0, "test": 0.5}
+    assert data.report["batches"] == {"number": 1, "fill": pytest.approx(6 / 9)}  # 3 + 2 + 1 ids in 3 rows of 3
 
 
-def test_a_null_text_is_an_empty_text_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "lstm_readout")
+def test_a_null_text_is_an_empty_text_and_counted(tmp_path: Path) -> None:
     lines(tmp_path / "a.jsonl", '{"text": null}', '{"text": "a"}', "{}")
     data = corpus("generate", path=str(tmp_path / "a.jsonl"), validation=0, test=0)
     assert_serves_every_row_once(data)
-    assert "2 empty (read as <eos> alone)" in caplog.text
+    assert data.report["splits"]["train"]["roles"]["text"]["empty"] == 2
 
 
 # --- real text
@@ -415,7 +451,7 @@ def test_a_real_corpus_is_served_as_its_description_says(
     task: str, name: str, splits: dict[str, int], options: dict[str, Any]
 ) -> None:
     data = configured(task, name, max_rows=60, batch_size=8, **options)
-    whole = data._hold_out(data._read())
+    whole, _ = replace(data.corpus, max_rows=None).read()
     assert {split: len(rows) for split, rows in whole.items()} == splits
     assert_serves_every_row_once(data)
     assert {len(rows) for rows in data.texts.values()} == {60}

@@ -1,4 +1,4 @@
-"""Files are read as they are written, and what cannot be read is told in one clear message."""
+"""Files are read as they are written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import os
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +20,22 @@ from datasets import ClassLabel, Dataset, Features, Value
 from pyarrow import parquet
 
 from lstm_readout.data import sources
-from lstm_readout.data.batches import ClassifyBatch, GenerateBatch, TranslateBatch
+from lstm_readout.data.batches import ClassifyBatch, GenerateBatch
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.sources import find_files, read_files, read_hub, select_roles
 from lstm_readout.errors import UserError
-from lstm_readout.tokenizer import TextTokenizer
 
 TASKS: dict[str, Any] = {
     "classify": ({"text": "text", "label": "label"}, ClassifyBatch),
     "generate": ({"text": "text"}, GenerateBatch),
-    "translate": ({"source": "text", "target": "text"}, TranslateBatch),
 }
 ROWS = "text,label\n" + "".join(f"good film {i},pos\nbad film {i},neg\n" for i in range(20))
 
 
-def corpus(task: str = "classify", tokenizer: dict[str, Any] | None = None, **options: Any) -> TextDataModule:
+def corpus(task: str = "classify", **options: Any) -> TextDataModule:
     roles, batch_type = TASKS[task]
     options.setdefault("name", "files")
-    trainer = partial(TextTokenizer.train, **(tokenizer or {}))
-    return TextDataModule(roles=roles, batch_type=batch_type, tokenizer=trainer, **options)
+    return TextDataModule(roles=roles, batch_type=batch_type, **options)
 
 
 def read(path: Path | str, *, whole: bool = False) -> dict[str, list]:
@@ -61,208 +56,15 @@ def as_parquet(columns: Any) -> bytes:
     return sink.getvalue()
 
 
-def as_zip(content: str) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.csv", content)
-    return sink.getvalue()
-
-
-# --- what cannot be read
-
-TWINS = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 3, names=["text", "label", "text"])
-
-# name of the file, its content, arguments of the data module, what the message must say
-BROKEN: dict[str, tuple[str, str | bytes, dict[str, Any], list[str]]] = {
-    "a missing role": (
-        "a.csv",
-        "review,stars\ngood,5\n",
-        {},
-        ["data.columns.text", "no column 'text'", "it has: review, stars", "data.columns.text=NAME"],
-    ),
-    "a column that is not there": (
-        "a.csv",
-        ROWS,
-        {"columns": {"text": "text", "label": "stars"}},
-        ["data.columns.label", "no column 'stars'", "it has: text, label"],
-    ),
-    **{
-        f"an empty .{kind}": (f"a.{kind}", b"", {}, [f"a.{kind}' is empty (0 bytes)", "Give a file"])
-        for kind in ("csv", "tsv", "json", "jsonl", "parquet", "txt")
-    },
-    "an empty file, compressed": ("a.csv.gz", b"", {}, ["a.csv.gz' is empty"]),
-    "a header alone": ("a.csv", "text,label\n", {}, ["a.csv' holds no rows"]),
-    "blank lines alone": ("a.csv", "\n\n", {}, ["a.csv' holds no rows"]),
-    "an empty array": ("a.json", "[]", {}, ["a.json' holds no rows"]),
-    "a parquet without rows": ("a.parquet", as_parquet({"text": [], "label": []}), {}, ["a.parquet' holds no rows"]),
-    "a cell too many": (
-        "a.csv",
-        "text,label\ngood,pos\nso, so,neg\n",
-        {},
-        ["a.csv', line 3", "3 cell(s), but the header has 2", "Put quotes around"],
-    ),
-    "a cell too few": ("a.csv", 'text,label\n"two\nlines",pos\nbad\n', {}, ["a.csv', line 4", "1 cell(s)"]),
-    "a quote that stays open": ("a.csv", 'text,label\ngood,pos\n"bad,neg\nx,pos\n', {}, ["line 3", "double a quote"]),
-    "a quote that is not doubled": ("a.tsv", 'text\tlabel\n"so" he said\tpos\n', {}, ["a.tsv', line 2", "quote"]),
-    "a lone carriage return": ("a.csv", "text,label\ngood\rbad,pos\n", {}, ["a.csv', line 2", "line breaks"]),
-    "a column named twice": (
-        "a.csv",
-        "text,label,text\na,b,c\n",
-        {},
-        ["a.csv' has more than one column 'text'", "Rename"],
-    ),
-    "a broken json line": (
-        "a.jsonl",
-        '{"text": "a", "label": "b"}\n\n{"text": "a"\n',
-        {},
-        ["a.jsonl', line 3", "delimiter", "one object a line"],
-    ),
-    "a broken json array": ("a.json", '[\n{"text": 1},\n{"text" 2}]', {}, ["a.json', line 3", "array of objects"]),
-    "json without names": ("a.jsonl", '{"text": "a"}\n"b"\n', {}, ["row 2 of", "no object, but 'b'"]),
-    "half an escape": ("a.jsonl", r'{"text": "\ud83d", "label": "b"}', {}, ["no character", "Remove it"]),
-    "lists for text": (
-        "a.jsonl",
-        '{"text": ["a", "b"], "label": "x"}\n',
-        {},
-        ["data.columns.text", "holds lists, objects or bytes", "wanted text"],
-    ),
-    "bytes for text": ("a.parquet", as_parquet({"text": [b"a"], "label": ["x"]}), {}, ["lists, objects or bytes"]),
-    "text that calls itself parquet": (
-        "a.parquet",
-        "text,label\na,b\n",
-        {},
-        ["a.parquet' as parquet", "Write it anew"],
-    ),
-    "a parquet with one name twice": (
-        "a.parquet",
-        as_parquet(TWINS),
-        {},
-        ["a.parquet' has more than one column 'text'"],
-    ),
-    "Latin-1 as txt": ("a.txt", "gut\nschön\n".encode("latin1"), {}, ["not UTF-8 text (line 2, byte 0xf6)", "iconv"]),
-    "Latin-1 as csv": ("a.csv", "text,label\nschön,a\n".encode("latin1"), {}, ["a.csv' is not UTF-8 text (line 2"]),
-    "Latin-1 as json": ("a.json", '{"text": "ö"}'.encode("latin1"), {}, ["a.json' is not UTF-8 text (line 1"]),
-    "UTF-16": ("a.txt", "good".encode("utf-16"), {}, ["not UTF-8 text (line 1, byte 0xff)"]),
-    "a pdf": ("a.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", {}, ["a.pdf' is not UTF-8 text", "Wanted a csv, tsv"]),
-    "a zip": ("a.zip", as_zip(ROWS), {}, ["a.zip' is not UTF-8 text", "Wanted a csv, tsv"]),
-    "an empty label": ("a.csv", "text,label\na,pos\nb,\n", {}, ["row 2 of files (train) has no label", "Fill it"]),
-    "a blank label": ("a.csv", "text,label\na,  \nb,pos\n", {}, ["row 1 of files (train) has no label"]),
-    "a missing label": ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n', {}, ["row 2", "has no label"]),
-    "one label": ("a.csv", "text,label\na,pos\nb,pos\nc,pos\n", {}, ["one label only: 'pos'", "two or more"]),
-    "too few rows": ("a.csv", "text,label\na,pos\nb,neg\n", {}, ["1 row(s), too few", "data.test=0"]),
-    "a label that train lacks": (
-        "a.csv",
-        "text,label\n" + "a,pos\nb,neg\n" * 20 + "c,odd\n",
-        {"holdout": "last"},
-        ["the validation split", "'odd'", "It shows: 'neg', 'pos'", "drop"],
-    ),
-    "a share of one": ("a.csv", ROWS, {"test": 1.0}, ["data.test", "between 0 and 1, got 1.0"]),
-    "no row asked for": ("a.csv", ROWS, {"max_rows": 0}, ["data.max_rows: wanted 1 or more, got 0"]),
-    "an unknown way to hold out": ("a.csv", ROWS, {"holdout": "lats"}, ["data.holdout", "Did you mean 'last'?"]),
-    "an unknown tokenizer": ("a.csv", ROWS, {"tokenizer": {"kind": "wrd"}}, ["tokenizer.kind", "Did you mean 'word'?"]),
-    "a vocabulary too small": ("a.csv", ROWS, {"tokenizer": {"vocab_size": 3}}, ["wanted 4 or more for word, got 3"]),
-    "text without a word": ("a.csv", 'text,label\n"",a\n" ",b\n"",a\n"",b\n', {}, ["tokenizer", "no word token"]),
-    "a short document": (
-        "a.txt",
-        "x",
-        {"task": "generate", "whole": True},
-        ["1 character(s)", "too short", "data.validation=0"],
-    ),
-    "a stream for classes": ("a.csv", ROWS, {"stream": True}, ["data.stream=true", "Set data.stream=false"]),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_what_cannot_be_used_is_told_in_one_clear_message(case: str, tmp_path: Path) -> None:
-    name, content, options, wanted = BROKEN[case]
-    path = written(tmp_path / name, content)
-    with pytest.raises(UserError) as caught:
-        corpus(path=str(path), **options).setup()
-    assert_clear(caught.value, wanted)
-
-
-def assert_clear(error: UserError, wanted: list[str]) -> None:
-    message = str(error)
-    for part in wanted:
-        assert part in message
-    assert len(message.splitlines()) <= 2
-    assert len(message) < 500
-    assert "Traceback" not in message
-    assert "generating the dataset" not in message
-
-
-def test_a_label_that_only_the_test_file_has_is_told(tmp_path: Path) -> None:
-    written(tmp_path / "train.csv", ROWS)
-    written(tmp_path / "test.csv", "text,label\na,odd\nb,new\n")
-    with pytest.raises(UserError, match=r"the test split has 2 label\(s\).*'new', 'odd'") as caught:
-        corpus(path=str(tmp_path)).setup()
-    assert_clear(caught.value, ["It shows: 'neg', 'pos'"])
-
-
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file") as caught:
-        corpus(path=str(tmp_path / "nowhere.csv")).setup()
-    assert_clear(caught.value, ["nowhere.csv", "Give a csv"])
-    with pytest.raises(UserError, match="no such file") as caught:
-        corpus(files={"train": "nowhere.csv"}, path=str(tmp_path)).setup()
-    assert_clear(caught.value, ["nowhere.csv", "Give a csv"])
-
-
-def test_no_file_at_all_is_told() -> None:
-    with pytest.raises(UserError, match="which file") as caught:
-        corpus(files={"train": None, "test": None}).setup()
-    assert_clear(caught.value, ["data.path=reviews.csv"])
-
-
-def test_a_folder_without_a_training_file_is_told(tmp_path: Path) -> None:
-    written(tmp_path / "test.csv", ROWS)
-    with pytest.raises(UserError, match=r"no file train\.\*") as caught:
-        corpus(path=str(tmp_path)).setup()
-    assert_clear(caught.value, ["it holds test.csv", "data.files"])
-
-
-def test_two_training_files_are_told(tmp_path: Path) -> None:
-    written(tmp_path / "train.csv", ROWS)
-    written(tmp_path / "train.csv.gz", ROWS)
-    with pytest.raises(UserError, match="2 files for train") as caught:
-        find_files(tmp_path)
-    assert_clear(caught.value, ["train.csv, train.csv.gz"])
-
-
-def test_files_without_train_and_an_unknown_split_are_told(tmp_path: Path) -> None:
-    path = str(written(tmp_path / "a.csv", ROWS))
-    with pytest.raises(UserError, match="has no training split; it has: test") as caught:
-        corpus(files={"test": path}).setup()
-    assert_clear(caught.value, ["data.files.train="])
-    with pytest.raises(UserError, match="there is no split 'valid'") as caught:
-        corpus(files={"train": path, "valid": path}).setup()
-    assert_clear(caught.value, ["Did you mean 'validation'?"])
-
-
-@pytest.mark.parametrize("damage", ["no gzip at all", "cut short", "changed inside"])
-@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz", "a.parquet.gz", "a.txt.gz"])
-def test_damaged_gzip_is_told(name: str, damage: str, tmp_path: Path) -> None:
-    whole = gzip.compress(os.urandom(5000))
-    changed = whole[:2000] + bytes(255 - byte for byte in whole[2000:2100]) + whole[2100:]
-    (tmp_path / name).write_bytes({"no gzip at all": b"text,label\n", "cut short": whole[:-2000]}.get(damage, changed))
-    with pytest.raises(UserError, match="could not read") as caught:
-        corpus(path=str(tmp_path / name)).setup()
-    assert_clear(caught.value, [name, "whole"])
-
-
-def test_parallel_files_of_different_length_are_told_with_both_counts(tmp_path: Path) -> None:
-    written(tmp_path / "a.de", "eins\nzwei\ndrei\n")
-    written(tmp_path / "a.en", "one\ntwo\n")
-    with pytest.raises(UserError, match="same number of lines") as caught:
-        corpus("translate", path=str(tmp_path), files={"train": {"source": "a.de", "target": "a.en"}}).setup()
-    assert_clear(caught.value, ["a.de' has 3", "a.en' has 2", "must translate"])
+# --- what cannot be read (and see test_bad_input.py)
 
 
 def test_a_variable_that_names_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSTM_READOUT_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="LSTM_READOUT_DATA: wanted a folder") as caught:
         corpus(name="imdb", files={"train": "train.parquet"}).setup()
-    assert_clear(caught.value, ["nowhere", "Unset it"])
+    assert "nowhere" in str(caught.value)
+    assert "Unset it" in str(caught.value)
 
 
 def test_a_hub_id_without_network_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,14 +75,9 @@ def test_a_hub_id_without_network_is_told_at_once(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UserError, match="could not load 'nobody/nothing' from the hub") as caught:
         corpus(hub={"path": "nobody/nothing", "revision": "0" * 40}).setup()
     assert time.perf_counter() - began < 5
-    assert_clear(caught.value, ["LSTM_READOUT_DATA", "data=files data.path=YOUR_FILE"])
-
-
-def test_a_hub_id_without_a_revision_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LSTM_READOUT_DATA", raising=False)
-    with pytest.raises(UserError, match=r"data\.hub: wanted path and revision") as caught:
-        corpus(hub={"path": "nobody/nothing"}).setup()
-    assert_clear(caught.value, ["nobody/nothing"])
+    assert "LSTM_READOUT_DATA" in str(caught.value)
+    assert "data=files data.path=YOUR_FILE" in str(caught.value)
+    assert "generating the dataset" not in str(caught.value)
 
 
 # --- what is read
@@ -332,22 +129,21 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_text(kind: str, tmp_path
     assert read(path) == {"text": ["eins", "zwei"]}
 
 
-@pytest.mark.parametrize("odd", ["\r", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\0"])
+@pytest.mark.parametrize("odd", ["\r", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
 def test_a_line_ends_at_a_newline_and_nowhere_else(odd: str, tmp_path: Path) -> None:
     written(tmp_path / "a.de", f"ei{odd}ns\nzwei\n")
     written(tmp_path / "a.en", "one\ntwo\n")
     rows = read_files({"train": {"source": "a.de", "target": "a.en"}}, tmp_path)["train"]
     assert list(zip(rows["source"], rows["target"], strict=True)) == [(f"ei{odd}ns", "one"), ("zwei", "two")]
-    if odd != "\0":  # which the csv module of Python 3.10 refuses
-        assert read(written(tmp_path / "a.csv", f'text\n"ei{odd}ns"\nzwei\n'))["text"] == [f"ei{odd}ns", "zwei"]
+    assert read(written(tmp_path / "a.csv", f'text\n"ei{odd}ns"\nzwei\n'))["text"] == [f"ei{odd}ns", "zwei"]
     lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in (f"ei{odd}ns", "zwei"))
     assert read(written(tmp_path / "a.jsonl", lines))["text"] == [f"ei{odd}ns", "zwei"]
 
 
 def test_a_csv_cell_may_hold_separators_line_breaks_quotes_and_a_whole_book(tmp_path: Path) -> None:
     book = "word, " * 100_000
-    path = written(tmp_path / "a.csv", f'text,label\n"a, ""b""\nc",x\n\n"{book}",y\n')
-    assert read(path) == {"text": ['a, "b"\nc', book], "label": ["x", "y"]}
+    path = written(tmp_path / "a.csv", f'text,label\r\n"a, ""b""\r\nc",x\r\n\r\n"{book}",y\n')
+    assert read(path) == {"text": ['a, "b"\r\nc', book], "label": ["x", "y"]}
 
 
 def test_numbers_in_json_stay_as_written_and_null_is_null(tmp_path: Path) -> None:

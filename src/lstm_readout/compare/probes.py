@@ -20,8 +20,8 @@ from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
 from lstm_readout.compare.runs import held_out, held_out_rows, stream_statistics
 from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
-from lstm_readout.data.batching import WARM_UP, StreamDataset
-from lstm_readout.data.module import TextDataModule, join_stream
+from lstm_readout.data.batching import WARM_UP, StreamDataset, join_stream
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.decoding import translate
 from lstm_readout.lstm import LSTMState
 from lstm_readout.models.classify import Classifier

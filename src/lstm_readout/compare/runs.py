@@ -22,8 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from lstm_readout.build import build_data, build_task
 from lstm_readout.compare.statistics import bleu_statistic
 from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
-from lstm_readout.data.batching import StreamDataset, evaluation_stream
-from lstm_readout.data.module import BATCHING, TextDataModule, join_stream
+from lstm_readout.data.batching import StreamDataset, evaluation_stream, join_stream
+from lstm_readout.data.module import BATCHING, TextDataModule
 from lstm_readout.decoding import translate
 from lstm_readout.evaluate import quiet_lightning
 from lstm_readout.memory import keep_freed_memory

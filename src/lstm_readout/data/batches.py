@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -18,7 +19,21 @@ from torch.nn.utils.rnn import PackedSequence
 from lstm_readout.ragged import Ragged, pack
 from lstm_readout.tokenizer import BOS
 
-Column = Ragged | np.ndarray
+
+class TextColumn:
+    """A column of texts in Arrow's memory, or in a file of it: rows become strings when they are asked for."""
+
+    def __init__(self, texts: pyarrow.ChunkedArray) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, rows: np.ndarray) -> list[str]:
+        return self.texts.take(pyarrow.array(rows)).to_pylist()
+
+
+Column = Ragged | np.ndarray | TextColumn
 Columns = Mapping[str, Column]
 
 
@@ -31,7 +46,9 @@ class ClassifyBatch(NamedTuple):
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> ClassifyBatch:
         """Gather the rows' ``text`` and ``label``."""
-        return cls(pack(_ids(columns, "text"), rows), torch.from_numpy(np.asarray(columns["label"])[rows]))
+        labels = columns["label"]
+        assert isinstance(labels, np.ndarray)
+        return cls(pack(_ids(columns, "text"), rows), torch.from_numpy(labels[rows]))
 
     @property
     def tokens(self) -> int:
@@ -71,7 +88,7 @@ class TranslateBatch(NamedTuple):
     def collate(cls, columns: Columns, rows: np.ndarray) -> TranslateBatch:
         """Gather the rows' ``source`` and ``target``."""
         target = _ids(columns, "target")
-        references = np.asarray(columns["target_text"])[rows].tolist()
+        references = list(columns["target_text"][rows])  # pyright: ignore[reportArgumentType]
         return cls(pack(_ids(columns, "source"), rows), pack(target, rows, BOS), pack(target, rows).data, references)
 
     @property

@@ -6,7 +6,7 @@ epoch and follows from the seed alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,12 @@ from torch.distributed import get_rank, get_world_size, is_available, is_initial
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import Dataset, Sampler
 
-from lstm_readout.data.batches import Columns, GenerateBatch
+from lstm_readout.data.batches import Column, Columns, GenerateBatch
+from lstm_readout.errors import UserError
+from lstm_readout.ragged import Ragged
+from lstm_readout.tokenizer import BOS, EOS
 
-POOL = 200  # batches sorted together: enough to fill them evenly (0.97 on IMDB), few enough to keep epochs different
+POOL = 500  # batches drawn together: enough to fill them evenly (0.98 on Multi30k and IMDB), and each epoch differs
 
 # Validation and test of a stream. On tinyshakespeare's characters the mean loss is that of one pass to 1e-7 nats (each
 # character's to 1e-5) in half of its time; a warm-up of 64 would leave some characters 0.1 off
@@ -73,12 +76,15 @@ class StreamSampler(EpochSampler):
 class LengthBatchSampler(EpochSampler):
     """Batches of rows of similar length, by number of rows or by a budget of tokens.
 
+    With several processes, each makes the same number of steps and each row is in one batch of one process: where the
+    batches of an epoch cannot be shared out evenly, the largest are halved.
+
     Args:
-        lengths: (rows,) or (rows, k): tokens of each row, the most significant length first.
-        batch_size: rows of a batch.
+        lengths: (rows,) or (rows, k): tokens of each row; with k > 1 (source and target), batches are similar in all.
+        batch_size: rows of a batch, at most.
         max_tokens: if given, a batch holds as many rows as this many tokens allow, but one at least.
-        pool: this many batches' rows are drawn at random and sorted together; 1 gives batches of random lengths.
-        shuffle: a new order each epoch; otherwise batches go from the shortest rows to the longest.
+        pool: this many batches' rows are drawn at random and parted by length; 1 gives batches of random lengths.
+        shuffle: a new order in every epoch; else from the shortest rows to the longest.
         seed: the order of epoch e follows from (seed, e).
     """
 
@@ -99,60 +105,130 @@ class LengthBatchSampler(EpochSampler):
         self.pool = pool
         self.shuffle = shuffle
         self.seed = seed
-        self._batches: tuple[int, list[np.ndarray]] | None = None
+        self._batches: tuple[tuple[int, int], list[np.ndarray]] | None = None
 
     def __len__(self) -> int:
         # An epoch's order moves the borders of batches cut by tokens, and with them their number
-        return -(-len(self.batches()) // ranks()[1])
+        return len(self.batches()) // ranks()[1]
 
     def __iter__(self) -> Iterator[list[int]]:
         rank, world = ranks()
-        batches = self.batches()
-        padded = (batches * world)[: len(self) * world]  # every process makes the same number of steps
-        for rows in padded[rank::world][self.done() :]:
+        for rows in self.batches()[rank::world][self.done() :]:
             yield rows.tolist()
 
     def batches(self) -> list[np.ndarray]:
-        """Return this epoch's batches of all processes."""
-        if self._batches is None or self._batches[0] != self.epoch:
-            self._batches = (self.epoch, self._draw())
+        """Return this epoch's batches of all processes, which take turns."""
+        drawn_for = (self.epoch, ranks()[1])
+        if self._batches is None or self._batches[0] != drawn_for:
+            self._batches = (drawn_for, share_evenly(self._draw(), ranks()[1]))
         return self._batches[1]
 
-    def _draw(self) -> list[np.ndarray]:
-        if not self.shuffle:
-            return self._cut(np.lexsort(self.lengths.T[::-1]))
-        random = np.random.default_rng((self.seed, self.epoch))
-        order = random.permutation(len(self.lengths))
-        pool = self.pool * self.batch_size
-        batches = []
-        for start in range(0, len(order), pool):
-            rows = order[start : start + pool]
-            batches += self._cut(rows[np.lexsort(self.lengths[rows].T[::-1])])
-        return [batches[i] for i in random.permutation(len(batches))]
+    def fill(self) -> float:
+        """Return the share of real tokens in this epoch's batches, were each padded to its longest row."""
+        padded = sum(int(self.lengths[rows].max(0).sum()) * len(rows) for rows in self.batches())
+        return float(self.lengths.sum() / padded)
 
-    def _cut(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Cut rows sorted by length into batches."""
-        if self.max_tokens is None:
-            return [rows[i : i + self.batch_size] for i in range(0, len(rows), self.batch_size)]
-        borders, tokens = [], 0
-        for i, length in enumerate(self.lengths[rows].sum(1).tolist()):
-            if tokens and tokens + length > self.max_tokens:
-                borders.append(i)
-                tokens = 0
-            tokens += length
-        return np.split(rows, borders)
+    def _draw(self) -> list[np.ndarray]:
+        options = (self.batch_size, self.max_tokens)
+        if not self.shuffle:
+            return part_by_length(np.arange(len(self.lengths)), self.lengths, *options)
+        random = np.random.default_rng((self.seed, self.epoch))
+        return draw_batches(self.lengths, random, *options, self.pool)
+
+
+def draw_batches(
+    lengths: np.ndarray, random: np.random.Generator, batch_size: int, max_tokens: int | None, pool: int
+) -> list[np.ndarray]:
+    """Return batches of all rows in random order; see ``LengthBatchSampler``."""
+    order = random.permutation(len(lengths))
+    batches = []
+    for start in range(0, len(order), pool * batch_size):
+        batches += part_by_length(order[start : start + pool * batch_size], lengths, batch_size, max_tokens)
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def part_by_length(rows: np.ndarray, lengths: np.ndarray, batch_size: int, max_tokens: int | None) -> list[np.ndarray]:
+    """Part rows into batches of similar lengths, from short to long."""
+    if max_tokens is None:
+        rows = order_by_length(rows, lengths, batch_size)
+        return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    rows = order_by_length(rows, lengths, 8)
+    borders, tokens = [], 0
+    for i, length in enumerate(lengths[rows].sum(1).tolist()):
+        if tokens and tokens + length > max_tokens:
+            borders.append(i)
+            tokens = 0
+        tokens += length
+    return np.split(rows, borders)
+
+
+def order_by_length(rows: np.ndarray, lengths: np.ndarray, group: int) -> np.ndarray:
+    """Order rows so that each ``group`` of neighbours has similar lengths; with one length a row this is a sort.
+
+    The rows are halved again and again, each time across the length in which padding would cost most (a k-d tree,
+    Bentley 1975): a sort by source, then target leaves groups that are ragged in the target.
+
+    Args:
+        rows: (n,) which rows; those of equal lengths stay in the order they come in.
+        lengths: (all rows, k).
+        group: rows that will share a batch.
+    """
+    if len(rows) <= group:
+        return rows
+    found = lengths[rows]
+    widest = int((found.max(0) - found.mean(0)).argmax())
+    rows = rows[np.lexsort((*np.delete(found, widest, axis=1).T, found[:, widest]))]  # the last key counts most
+    border = -(-len(rows) // group) // 2 * group
+    halves = (order_by_length(half, lengths, group) for half in (rows[:border], rows[border:]))
+    return np.concatenate(list(halves))
+
+
+def share_evenly(batches: list[np.ndarray], processes: int) -> list[np.ndarray]:
+    """Halve the largest batches until each process gets the same number of them.
+
+    Raises:
+        UserError: there are fewer rows than processes.
+    """
+    batches = list(batches)
+    while len(batches) % processes:
+        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
+        rows = batches[largest]
+        if len(rows) < 2:
+            raise UserError(
+                f"trainer.devices={processes}: wanted a row for each process, got {sum(map(len, batches))} row(s). "
+                "Give more rows, or train with one process."
+            )
+        batches[largest : largest + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    return batches
 
 
 class RowDataset(Dataset):
-    """All rows of one encoded split; a list of row numbers gives a finished batch."""
+    """All rows of one encoded split; a list of row numbers gives a finished batch.
 
-    def __init__(self, columns: Columns, batch_type: type) -> None:
+    Args:
+        columns: see ``lstm_readout.data.batches``.
+        batch_type: its ``collate`` makes the batch.
+        encode: role -> texts in, role -> ids out: for training on segmentations that are drawn anew (BPE-dropout). The
+            lengths that batches are made by stay those of the columns.
+    """
+
+    def __init__(
+        self, columns: Columns, batch_type: Any, encode: Callable[[dict[str, list[str]]], Columns] | None = None
+    ) -> None:
         self.columns = columns
         self.batch_type = batch_type
+        self.encode = encode
 
     def __getitems__(self, rows: list[int]) -> Any:
         """Collate all rows at once: torch's loader calls this with what the batch sampler gave."""
-        return self.batch_type.collate(self.columns, np.asarray(rows))
+        numbers = np.asarray(rows)
+        if self.encode is None:
+            return self.batch_type.collate(self.columns, numbers)
+        roles = [role for role, column in self.columns.items() if isinstance(column, Ragged)]
+        texts = {role: list(self.columns[f"{role}_text"][numbers]) for role in roles}  # pyright: ignore
+        labels = {role: column[numbers] for role, column in self.columns.items() if isinstance(column, np.ndarray)}
+        written = {f"{role}_text": np.array(some, dtype=object) for role, some in texts.items()}
+        return self.batch_type.collate({**labels, **written, **self.encode(texts)}, np.arange(len(rows)))
 
 
 class StreamDataset(Dataset):
@@ -196,6 +272,13 @@ class StreamDataset(Dataset):
             return GenerateBatch(inputs, torch.from_numpy(targets), continues=item > 0)
         places = torch.from_numpy(scored.nonzero()[0])  # never none: a column scores before the one before it has ended
         return GenerateBatch(inputs, torch.from_numpy(targets[scored]), continues=item > 0, scored=places)
+
+
+def join_stream(column: Column) -> np.ndarray:
+    """Return ``<bos>`` and all rows as one stream, ``<eos>`` between them and none at the end."""
+    assert isinstance(column, Ragged)
+    assert column.values[-1] == EOS
+    return np.concatenate(([BOS], column.values[:-1]))
 
 
 def evaluation_stream(tokens: np.ndarray, window: int = EVAL_WINDOW) -> StreamDataset:

@@ -1,20 +1,18 @@
 """The one data module of all three tasks: a description of a corpus goes in, packed batches come out.
 
-``setup`` reads the splits, fits the tokenizers and the labels on the training split only, encodes, and tells what it
-counted. The task says which roles it needs and what a batch is; this file knows neither tasks nor models.
+``setup`` reads the splits, fits the tokenizers and the labels on the training split only, and encodes; what it made is
+kept on disk for the next run. The task says which roles it needs and what a batch is; this file knows neither tasks nor
+models.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
-from collections import Counter
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
+from itertools import islice
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from datasets import Dataset
 from lightning import LightningDataModule
@@ -28,17 +26,17 @@ from lstm_readout.data.batching import (
     StreamDataset,
     StreamSampler,
     evaluation_stream,
+    join_stream,
     ranks,
 )
-from lstm_readout.data.samples import sample
-from lstm_readout.data.sources import SPLITS, find_files, local_folder, read_files, read_hub, select_roles
-from lstm_readout.errors import UserError, did_you_mean
-from lstm_readout.ragged import Ragged
-from lstm_readout.tokenizer import BOS, EOS, TextTokenizer, Vocabulary, unknown_rate
+from lstm_readout.data.cache import cached, fingerprint
+from lstm_readout.data.corpus import Corpus, Role
+from lstm_readout.data.encoding import Encoded, columns_of, encode_again, encode_corpus, fit_vocabulary, lengths_of
+from lstm_readout.data.sources import SPLITS
+from lstm_readout.data.streaming import StreamedBatches, TrainingRows, as_dataset
+from lstm_readout.errors import UserError
+from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
-log = logging.getLogger(__name__)
-
-Role = Literal["text", "label"]
 BATCHING = {"batch_size", "eval_batch_size", "max_tokens", "pool", "stream", "window", "num_workers"}
 
 
@@ -59,11 +57,17 @@ class TextDataModule(LightningDataModule):
         validation, test: share of the training split that is held out where a corpus has no such split; 0 for none.
         holdout: ``random`` rows, or the ``last`` rows (characters, where all text is one document).
         max_rows: use the first rows of each split only.
+        max_labels: a label column with more distinct values is taken for text, and refused.
+        joint_tokenizer: one tokenizer for all text roles, fitted on the texts of all.
+        cache: keep what was encoded on disk, and read it from there (see ``lstm_readout.data.cache``).
+        streaming: the training split is read anew in every epoch and never held in memory; validation and test are.
+        shuffle_buffer: rows that a streamed split is shuffled and parted by length among, for each worker.
+        fit_rows: the first rows of a streamed split, which tokenizers and labels are fitted on.
         batch_size: rows of a batch; columns of a training stream.
         eval_batch_size: rows of a batch of validation and test; a stream is cut by its length (see
             ``evaluation_stream``).
         max_tokens: budget of tokens for a batch, in place of a number of rows.
-        pool: batches whose rows are sorted by length together; 1 gives batches of random lengths.
+        pool: batches whose rows are parted by length together; 1 gives batches of random lengths.
         stream: read all text as one continuous stream, the state carried from window to window (generate only).
         window: steps of a window of a training stream.
         num_workers: processes that build batches; none is fastest on text this small.
@@ -78,7 +82,7 @@ class TextDataModule(LightningDataModule):
         *,
         roles: Mapping[str, Role],
         batch_type: type,
-        tokenizer: Callable[[list[str]], TextTokenizer] = TextTokenizer.train,
+        tokenizer: Callable[[Iterable[str]], TextTokenizer] = TextTokenizer.train,
         name: str,
         path: str | None = None,
         files: Mapping[str, Any] | None = None,
@@ -89,6 +93,12 @@ class TextDataModule(LightningDataModule):
         test: float = 0.1,
         holdout: Literal["random", "last"] = "random",
         max_rows: int | None = None,
+        max_labels: int = 1000,
+        joint_tokenizer: bool = False,
+        cache: bool = True,
+        streaming: bool = False,
+        shuffle_buffer: int = 10_000,
+        fit_rows: int = 100_000,
         batch_size: int = 64,
         eval_batch_size: int = 64,
         max_tokens: int | None = None,
@@ -102,22 +112,40 @@ class TextDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size, "window": window, "pool": pool}
-        for key, value in {**sizes, "max_tokens": max_tokens, "max_rows": max_rows}.items():
+        sizes |= {"max_labels": max_labels, "shuffle_buffer": shuffle_buffer, "fit_rows": fit_rows}
+        for key, value in {**sizes, "max_tokens": max_tokens}.items():
             if value is not None and value < 1:
                 raise UserError(f"data.{key}: wanted 1 or more, got {value}.")
-        if holdout not in ("random", "last"):
-            raise UserError(f"data.holdout: there is no '{holdout}'. {did_you_mean(holdout, ('random', 'last'))}")
-        self.roles, self.batch_type, self.train_tokenizer = roles, batch_type, tokenizer
-        self.corpus, self.path, self.files, self.hub = name, path, dict(files or {}), hub
-        self.column_names, self.whole = dict(columns or {}), whole
-        self.holdout_shares = {"validation": validation, "test": test}
-        self.holdout, self.max_rows = holdout, max_rows
+        fitted_here = vocabulary is None or seen
+        self.corpus = Corpus(
+            roles=dict(roles),
+            name=name,
+            path=path,
+            files=dict(files or {}),
+            hub=hub,
+            columns=dict(columns or {}),
+            whole=whole,
+            validation=validation,
+            test=test,
+            holdout=holdout,
+            max_rows=max_rows,
+            seed=seed,
+            alone="train" if fitted_here else "test",
+            train=vocabulary is None,
+        )
+        self.roles, self.batch_type, self.fit_tokenizer, self.given_vocabulary = (
+            roles,
+            batch_type,
+            tokenizer,
+            vocabulary,
+        )
+        self.max_labels, self.joint_tokenizer, self.cache = max_labels, joint_tokenizer, cache
+        self.streaming = streaming and fitted_here
+        self.shuffle_buffer, self.fit_rows = shuffle_buffer, fit_rows
         self.batch_size, self.eval_batch_size, self.max_tokens = batch_size, eval_batch_size, max_tokens
         self.pool = pool
         self.stream, self.window, self.num_workers, self.seed = stream, window, num_workers, seed
-        self.given_vocabulary, self.alone = vocabulary, "train" if vocabulary is None or seen else "test"
         self._resume_at = (0, 0)  # (epoch, batches of it that were done already)
-        self.ceiling: dict[str, float] = {}  # what a perfect model reaches on the test split, where that is known
 
     def batched(self, seed: int, **options: Any) -> TextDataModule:
         """Return a module with the same encoded rows in other batches.
@@ -138,62 +166,52 @@ class TextDataModule(LightningDataModule):
         _ = self.columns
 
     @cached_property
-    def texts(self) -> dict[str, Dataset]:
-        """Split -> rows with one string column a role."""
-        splits = {
-            split: select_roles(rows, self.roles, self.column_names, f"{self.corpus} ({split})")
-            for split, rows in self._read().items()
-            if split in SPLITS
-        }
+    def encoded(self) -> Encoded:
+        """All splits, the vocabulary, and what there is to say of them; of a streamed split its head."""
         if self.stream and self.batch_type is not GenerateBatch:
             raise UserError("data.stream=true: only task=generate reads a continuous stream. Set data.stream=false.")
-        splits = self._hold_out(splits)
-        splits = {split: splits[split] for split in SPLITS if split in splits}
-        if self.max_rows is not None:
-            splits = {split: rows.select(range(min(self.max_rows, len(rows)))) for split, rows in splits.items()}
-        for split, rows in splits.items():
-            if not len(rows):
-                raise UserError(f"data: the {split} split of {self.corpus} has no rows. Give it more data.")
-        return splits
+        if self.streaming:
+            return self._encode(*self._begin_stream())
+        name = None
+        if self.cache:
+            options = {"joint_tokenizer": self.joint_tokenizer, "max_labels": self.max_labels}
+            name = fingerprint(self.corpus.contents() | options, self.given_vocabulary or self.fit_tokenizer)
+        return cached(name, lambda: self._encode(*self.corpus.read()))
 
-    @cached_property
+    @property
+    def texts(self) -> dict[str, Dataset]:
+        """Split -> rows with one string column a role."""
+        return {split: rows.select_columns(list(self.roles)) for split, rows in self.encoded.splits.items()}
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """Tokenizers and labels, fitted on the training split alone."""
-        if self.given_vocabulary is not None:
-            return self.given_vocabulary
-        train = self.texts["train"]
-        tokenizers, labels = {}, []
-        for role, kind in self.roles.items():
-            if kind == "label":
-                labels = sorted(set(train[role][:]))
-                if len(labels) < 2:
-                    raise UserError(
-                        f"data: the training split of {self.corpus} has one label only: '{labels[0]}'. "
-                        f"Give it rows of two or more, or name another column: data.columns.{role}=NAME."
-                    )
-            else:
-                tokenizers[role] = self.train_tokenizer(train[role][:])
-        return Vocabulary(tokenizers, labels)
+        return self.given_vocabulary or self.encoded.vocabulary
+
+    @property
+    def ceiling(self) -> dict[str, float]:
+        """What a perfect model reaches on the test split, where that is known."""
+        return self.encoded.ceiling
 
     @cached_property
     def columns(self) -> dict[str, Columns]:
         """Split -> role -> encoded column."""
-        encoded = {}
-        for split, rows in self.texts.items():
-            columns: dict[str, Ragged | np.ndarray] = {}
-            for role, kind in self.roles.items():
-                texts = rows[role][:]  # a list: a column of `datasets` is slow to go through
-                if kind == "label":
-                    columns[role] = self._encode_labels(texts, split, role)
-                else:
-                    columns[role] = self._encode_texts(texts, split, role)
-                    columns[f"{role}_text"] = np.array(texts, dtype=object)
-            encoded[split] = columns
-        return encoded
+        return {split: columns_of(rows, self.roles) for split, rows in self.encoded.splits.items()}
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """What there is to say of the data before training, as plain values (see ``lstm_readout.data.report``)."""
+        report = dict(self.encoded.report)
+        sampler = self._sampler("train") if "train" in self.columns and not (self.streaming or self.stream) else None
+        if sampler is not None:
+            report["batches"] = {"number": len(sampler), "fill": sampler.fill()}
+        if self.streaming:
+            report["streamed"] = {"train": len(self.encoded.splits["train"])}
+        return report
 
     def train_dataloader(self) -> DataLoader:
         """Batches of the training split, in a new order each epoch."""
-        return self._loader("train")
+        return self._stream_loader() if self.streaming else self._loader("train")
 
     def val_dataloader(self) -> DataLoader | list:
         """Batches of the validation split; an empty list where there is none."""
@@ -214,104 +232,65 @@ class TextDataModule(LightningDataModule):
         """Take the position up: the first epoch begins after the batches that were done."""
         self._resume_at = (state_dict["epoch"], state_dict["batches"])
 
-    def _read(self) -> dict[str, Dataset]:
-        if self.corpus == "sample" and self.path is None:
-            made = sample(tuple(self.roles), self.seed)
-            self.ceiling = made.ceiling
-            return {split: Dataset.from_dict(columns) for split, columns in made.splits.items()}
-        folder = local_folder(self.corpus) if self.path is None else Path(self.path).expanduser()
-        files = {split: file for split, file in self.files.items() if file is not None}
-        if folder is not None and files:
-            return read_files(files, folder, whole=self.whole)
-        if folder is not None:
-            return read_files(find_files(folder, self.alone), Path(), whole=self.whole)
-        if self.hub is not None:
-            return read_hub(**self.hub)
-        if files:
-            return read_files(files, Path(), whole=self.whole)
-        raise UserError(
-            "data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...)."
+    def _encode(self, texts: Mapping[str, Dataset], ceiling: dict[str, float]) -> Encoded:
+        vocabulary = self.given_vocabulary
+        if vocabulary is None:
+            options = {"joint": self.joint_tokenizer, "max_labels": self.max_labels, "where": self.corpus.name}
+            vocabulary = fit_vocabulary(texts["train"], self.roles, self.fit_tokenizer, **options)
+        return encode_corpus(texts, self.roles, vocabulary, ceiling)
+
+    @cached_property
+    def _streams(self) -> dict[str, Any]:
+        """Split -> its rows; the training split's without those that are held out."""
+        streams: dict[str, Any] = self.corpus.open()
+        shares = {split: share for split, share in self.corpus.shares.items() if split not in streams}
+        return streams | {"train": TrainingRows(streams["train"], shares, self.corpus.max_rows)}
+
+    def _begin_stream(self) -> tuple[dict[str, Dataset], dict[str, float]]:
+        train = self._streams["train"]
+        assert isinstance(train, TrainingRows)
+        given = {
+            split: as_dataset(list(islice(rows, self.corpus.max_rows)), split)
+            for split, rows in self._streams.items()
+            if split != "train"
+        }
+        read = train.begin(self.fit_rows) | given
+        return {split: read[split] for split in SPLITS if split in read}, {}
+
+    def _stream_loader(self) -> DataLoader:
+        batches = StreamedBatches(
+            self._streams["train"],
+            self.vocabulary,
+            self.batch_type,
+            batch_size=self.batch_size,
+            max_tokens=self.max_tokens,
+            pool=self.pool,
+            buffer=self.shuffle_buffer,
+            seed=self.seed,
+            window=self.window if self.stream else None,
+            resume_at=self._resume_at,
         )
-
-    def _hold_out(self, splits: dict[str, Dataset]) -> dict[str, Dataset]:
-        """Cut the missing splits from the training split."""
-        if "train" not in splits and self.given_vocabulary is not None:
-            return splits
-        if "train" not in splits:
-            have = ", ".join(splits) or "nothing"
-            raise UserError(
-                f"data: {self.corpus} has no training split; it has: {have}. Name its file: data.files.train=..."
-            )
-        for split, share in self.holdout_shares.items():
-            if split in splits or not share:
-                continue
-            if not 0 < share < 1:
-                raise UserError(f"data.{split}: wanted a share between 0 and 1, got {share}.")
-            rows = splits["train"]
-            if len(rows) == 1 and list(self.roles.values()) == ["text"]:
-                splits["train"], splits[split] = _cut_document(rows, split, share)
-                continue
-            number = max(1, round(share * len(rows)))
-            if number >= len(rows):
-                raise UserError(
-                    f"data: {self.corpus} has {len(rows)} row(s), too few to hold out a {split} split. "
-                    f"Give it more rows, or data.{split}=0."
-                )
-            order = np.arange(len(rows))
-            if self.holdout == "random":
-                order = np.random.default_rng(self.seed).permutation(len(rows))
-            splits["train"] = rows.select(np.sort(order[:-number]))
-            splits[split] = rows.select(np.sort(order[-number:]))
-        return splits
-
-    def _encode_texts(self, texts: list[str], split: str, role: str) -> Ragged:
-        tokenizer = self.vocabulary.tokenizers[role]
-        column, cut = tokenizer.encode(texts)
-        empty = int((column.lengths == 1).sum())
-        log.info(
-            "%s %s: %s rows, %s tokens (longest %s), %.2f %% unknown%s%s",
-            split,
-            role,
-            f"{len(column.lengths):,}",
-            f"{len(column.values):,}",
-            f"{column.lengths.max():,}",
-            100 * unknown_rate(column),
-            f", {empty:,} empty (read as <eos> alone)" if empty else "",
-            f", {cut:,} longer than {tokenizer.max_length} cut to their {tokenizer.keep}" if cut else "",
-        )
-        return column
-
-    def _encode_labels(self, labels: list[str], split: str, role: str) -> np.ndarray:
-        number = {label: i for i, label in enumerate(self.vocabulary.labels)}
-        counts = Counter(labels)
-        unseen = sorted(set(counts) - set(number))
-        if unseen:
-            raise UserError(
-                f"data: the {split} split has {len(unseen)} label(s) that the training split never shows: "
-                f"{', '.join(map(repr, unseen[:5]))}. It shows: {', '.join(map(repr, self.vocabulary.labels[:20]))}. "
-                "Give it rows of them, or drop theirs here."
-            )
-        ((most, often),) = counts.most_common(1)
-        share = 100 * often / len(labels)
-        log.info("%s %s: %s labels, the most frequent '%s' (%.1f %%)", split, role, len(counts), most, share)
-        return np.array([number[label] for label in labels], dtype=np.int64)
+        loader = DataLoader(batches, batch_size=None, collate_fn=_as_it_is, **self._loading())
+        loader.sampler.set_epoch = batches.set_epoch  # pyright: ignore  # where Lightning looks for it
+        return loader
 
     def _loader(self, split: str) -> DataLoader:
         train = split == "train"
-        size = self.batch_size if train else self.eval_batch_size
         columns = self.columns[split]
-        # A generator of its own: else every new iterator draws from the global one, and a resumed run differs
-        options: dict[str, Any] = {
-            "num_workers": self.num_workers,
-            "generator": torch.Generator().manual_seed(self.seed),
-            "pin_memory": torch.cuda.is_available(),
-        }
+        resamples = any(tokenizer.resamples for tokenizer in self.vocabulary.tokenizers.values())
         if self.stream:
+            if train and resamples:
+                raise UserError(
+                    "tokenizer.dropout with data.stream=true: the stream is cut once, so its segmentation stays. "
+                    "Set data.stream=false, or tokenizer.dropout=0."
+                )
             if ranks()[1] > 1:
                 raise UserError("data.stream=true: one stream is read by one process. Set trainer.devices=1.")
             stream = join_stream(columns["text"])
             if len(stream) < 2:
-                raise UserError(f"data: the {split} split of {self.corpus} has no token to predict. Give it more text.")
+                raise UserError(
+                    f"data: the {split} split of {self.corpus.name} has no token to predict. Give it more text."
+                )
             dataset = (
                 StreamDataset(stream, columns=self.batch_size, window=self.window)
                 if train
@@ -319,34 +298,31 @@ class TextDataModule(LightningDataModule):
             )
             sampler = StreamSampler(len(dataset))
             sampler.resume_at = self._resume_at if train else (0, 0)
-            return DataLoader(dataset, batch_size=None, sampler=sampler, **options)
-        lengths = np.stack([column.lengths for column in columns.values() if isinstance(column, Ragged)], axis=1)
+            return DataLoader(dataset, batch_size=None, sampler=sampler, **self._loading())
+        encode = partial(encode_again, vocabulary=self.vocabulary) if train and resamples else None
+        rows = RowDataset(columns, self.batch_type, encode)
+        return DataLoader(rows, batch_sampler=self._sampler(split), collate_fn=_as_it_is, **self._loading())
+
+    def _sampler(self, split: str) -> LengthBatchSampler:
+        train = split == "train"
         sampler = LengthBatchSampler(
-            lengths, batch_size=size, max_tokens=self.max_tokens, pool=self.pool, shuffle=train, seed=self.seed
+            lengths_of(self.columns[split]),
+            batch_size=self.batch_size if train else self.eval_batch_size,
+            max_tokens=self.max_tokens,
+            pool=self.pool,
+            shuffle=train,
+            seed=self.seed,
         )
         sampler.resume_at = self._resume_at if train else (0, 0)
-        dataset = RowDataset(columns, self.batch_type)
-        return DataLoader(dataset, batch_sampler=sampler, collate_fn=_as_it_is, **options)
+        return sampler
 
-
-def join_stream(column: Ragged | np.ndarray) -> np.ndarray:
-    """Return ``<bos>`` and all rows as one stream, ``<eos>`` between them and none at the end."""
-    assert isinstance(column, Ragged)
-    assert column.values[-1] == EOS
-    return np.concatenate(([BOS], column.values[:-1]))
-
-
-def _cut_document(rows: Dataset, split: str, share: float) -> tuple[Dataset, Dataset]:
-    """Cut one long text: its last characters are held out."""
-    (role,) = rows.column_names
-    text: str = rows[role][0]
-    border = len(text) - round(share * len(text))
-    if not 0 < border < len(text):
-        raise UserError(
-            f"data: one text of {len(text)} character(s) is too short to hold out a {split} split. "
-            f"Give it more text, or data.{split}=0."
-        )
-    return Dataset.from_dict({role: [text[:border]]}), Dataset.from_dict({role: [text[border:]]})
+    def _loading(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            # A generator of its own: else every new iterator draws from the global one, and a resumed run differs
+            "generator": torch.Generator().manual_seed(self.seed),
+            "pin_memory": torch.cuda.is_available(),
+        }
 
 
 def _as_it_is(batch: Any) -> Any:

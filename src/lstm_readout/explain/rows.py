@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch.nn.utils.rnn import PackedSequence
 
-from lstm_readout.data.batching import StreamDataset
-from lstm_readout.data.module import TextDataModule, join_stream
+from lstm_readout.data.batching import StreamDataset, join_stream
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer import TextTokenizer
 
@@ -58,7 +58,7 @@ def lengths_of(packed: PackedSequence) -> list[int]:
 
 def names_of(tokenizer: TextTokenizer, ids: list[int]) -> list[str]:
     """Return what each token is called in a picture or a table: its text, with nothing in it that cannot be seen."""
-    return [visible(_text_of(tokenizer, number)) for number in ids]
+    return [visible(tokenizer.tokens[number]) for number in ids]
 
 
 def visible(text: str) -> str:
@@ -71,11 +71,6 @@ def _shown(character: str) -> str:
     if character in signs:
         return signs[character]
     return character if character.isprintable() else f"U+{ord(character):04X}"
-
-
-def _text_of(tokenizer: TextTokenizer, number: int) -> str:
-    text = tokenizer.backend.decode([number], skip_special_tokens=False)
-    return text if text and "\ufffd" not in text else f"#{number}"  # a byte-level token may be a part of a character
 
 
 def columns_of(text: str) -> int:

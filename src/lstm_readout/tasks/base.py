@@ -6,6 +6,7 @@ A task of your own is one subclass: say ``name``, ``roles``, ``batch_type`` and 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Self
 
 from lstm_readout.checkpoint import hyper_parameters, read_checkpoint
-from lstm_readout.data.module import Role, TextDataModule
+from lstm_readout.data.corpus import Role
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.tasks.optimizers import adamw
 from lstm_readout.tokenizer import Vocabulary
 
@@ -34,6 +36,7 @@ class Task(LightningModule):
         vocabulary: tokenizers and labels; saved with the model.
         optimizer: parameters -> optimizer; AdamW where not given.
         scheduler: (optimizer, total_steps) -> schedule of the learning rate, stepped after every batch; None: constant.
+            ``total_steps`` is None where nobody knows it: a streamed corpus has no length.
         monitor: the metric that chooses the best checkpoint.
         mode: whether the best is its ``min`` or its ``max``.
         config: the run's configuration as plain values, kept in the checkpoint.
@@ -43,6 +46,7 @@ class Task(LightningModule):
     roles: ClassVar[Mapping[str, Role]]
     batch_type: ClassVar[type]
     model_type: ClassVar[Callable[..., nn.Module]]
+    embeddings: ClassVar[Mapping[str, str]] = {}  # text role -> where the model holds its nn.Embedding
     model: Any  # the nn.Module; each task knows its own
 
     def __init__(
@@ -127,7 +131,8 @@ class Task(LightningModule):
         optimizer = self.optimizer(self.parameters())
         if self.scheduler is None:
             return optimizer
-        schedule = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        steps = self.trainer.estimated_stepping_batches  # of a stream max_steps, which is -1 where it is not given
+        schedule = self.scheduler(optimizer, total_steps=int(steps) if 0 <= steps < math.inf else None)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from lstm_readout.baselines import bag_of_words_accuracy, majority_accuracy
 from lstm_readout.data.batches import ClassifyBatch
-from lstm_readout.data.module import Role, TextDataModule
+from lstm_readout.data.corpus import Role
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.models.classify import Classifier
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tokenizer import Vocabulary
@@ -31,6 +32,7 @@ class ClassifyTask(Task):
     roles: ClassVar[Mapping[str, Role]] = {"text": "text", "label": "label"}
     batch_type = ClassifyBatch
     model_type = Classifier
+    embeddings: ClassVar[Mapping[str, str]] = {"text": "encoder.embedding"}
 
     def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)

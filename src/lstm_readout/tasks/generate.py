@@ -11,7 +11,8 @@ from torchmetrics import MeanMetric
 
 from lstm_readout.baselines import unigram_loss
 from lstm_readout.data.batches import GenerateBatch
-from lstm_readout.data.module import Role, TextDataModule
+from lstm_readout.data.corpus import Role
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.lstm import LSTMState
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.ragged import Ragged
@@ -34,6 +35,7 @@ class GenerateTask(Task):
     roles: ClassVar[Mapping[str, Role]] = {"text": "text"}
     batch_type = GenerateBatch
     model_type = LanguageModel
+    embeddings: ClassVar[Mapping[str, str]] = {"text": "encoder.embedding"}
 
     def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)

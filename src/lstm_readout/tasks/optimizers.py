@@ -42,8 +42,17 @@ def sgd(
     return SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
-def cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.05, final: float = 0.0) -> LambdaLR:
-    """Rise linearly over the first ``warmup`` share of the run, then fall along half a cosine to ``final`` times lr."""
+def cosine(optimizer: Optimizer, *, total_steps: int | None, warmup: float = 0.05, final: float = 0.0) -> LambdaLR:
+    """Rise linearly over the first ``warmup`` share of the run, then fall along half a cosine to ``final`` times lr.
+
+    Raises:
+        UserError: nobody knows how long the run is.
+    """
+    if total_steps is None:
+        raise UserError(
+            "scheduler=cosine: wanted the number of steps, but a streamed corpus has no length. "
+            "Set trainer.max_steps=..., or scheduler=constant."
+        )
     warm = max(1, round(warmup * total_steps))
 
     def scale(step: int) -> float:
@@ -55,7 +64,7 @@ def cosine(optimizer: Optimizer, *, total_steps: int, warmup: float = 0.05, fina
     return LambdaLR(optimizer, scale)
 
 
-def constant(optimizer: Optimizer, *, total_steps: int) -> LambdaLR:
+def constant(optimizer: Optimizer, *, total_steps: int | None) -> LambdaLR:
     """Leave the learning rate as it is."""
     return LambdaLR(optimizer, lambda step: 1.0)
 

@@ -14,11 +14,13 @@ from torchmetrics import MeanMetric
 
 from lstm_readout.baselines import copy_source_bleu
 from lstm_readout.data.batches import TranslateBatch
-from lstm_readout.data.module import Role, TextDataModule
+from lstm_readout.data.corpus import Role
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.decoding import check_beam, translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tokenizer import Vocabulary
+from lstm_readout.torchtext.bleu import require_bleu, torchtext_bleu
 
 
 class TranslateTask(Task):
@@ -29,22 +31,33 @@ class TranslateTask(Task):
     Args:
         label_smoothing: share of the target probability spread over the vocabulary, in training.
         beam_size, length_penalty: how the test split is translated; see ``beam_search``.
+        torchtext_bleu: measure torchtext's BLEU of the test split as well (see ``docs/torchtext.md``).
         arguments: see ``Task``.
 
     Raises:
-        UserError: for a beam_size or length_penalty out of range.
+        UserError: for a beam_size or length_penalty out of range, or a missing torchtext.
     """
 
     name = "translate"
     roles: ClassVar[Mapping[str, Role]] = {"source": "text", "target": "text"}
     batch_type = TranslateBatch
     model_type = Seq2Seq
+    embeddings: ClassVar[Mapping[str, str]] = {"source": "encoder.embedding", "target": "decoder.encoder.embedding"}
 
     def __init__(
-        self, *, label_smoothing: float = 0.0, beam_size: int = 1, length_penalty: float = 0.0, **arguments: Any
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        beam_size: int = 1,
+        length_penalty: float = 0.0,
+        torchtext_bleu: bool = False,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         check_beam(beam_size, length_penalty)
+        if torchtext_bleu:
+            require_bleu()
+        self.torchtext_bleu = torchtext_bleu
         self.label_smoothing = label_smoothing
         self.beam_size, self.length_penalty = beam_size, length_penalty
         self.measures = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
@@ -81,11 +94,13 @@ class TranslateTask(Task):
         metric.reset()
         translations, references = zip(*_of_all_processes(self.pairs), strict=True)
         self.pairs = []
+        wanted = self.torchtext_bleu and stage == "test"
         return {
             "loss": loss,
             "perplexity": math.exp(min(loss, 700)),
             "bleu": BLEU().corpus_score(translations, [references]).score,
             "chrf": CHRF().corpus_score(translations, [references]).score,
+            **({"torchtext_bleu": torchtext_bleu(translations, references)} if wanted else {}),
         }
 
     def answer(self, batch: TranslateBatch) -> str:

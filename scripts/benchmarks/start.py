@@ -1,0 +1,72 @@
+"""How long a person waits for the first training step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback
+
+from benchmarks.data import CORPORA, environment
+from benchmarks.row import Result, Row
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+REPEATS = 3
+
+
+class LeaveAtFirstStep(Callback):
+    """End the process where training begins."""
+
+    def on_train_batch_start(self, *arguments: Any, **named: Any) -> None:
+        os._exit(0)
+
+
+def to_first_step(*overrides: str) -> float:
+    """Return the seconds from the shell to the first step of ``python train.py OVERRIDES``."""
+    with tempfile.TemporaryDirectory() as folder:
+        callback = "+callbacks.leave._target_=benchmarks.start.LeaveAtFirstStep"
+        return _seconds([str(TRAIN), *overrides, callback, f"hydra.run.dir={folder}/run"])
+
+
+def imports() -> float:
+    """Return the seconds that a process takes for its imports alone."""
+    return _seconds(["-c", "import lstm_readout.train"])
+
+
+def second_start(corpus: str) -> Result:
+    """Return what a second run of a recipe takes beyond the imports, until its first step."""
+    overrides = [f"experiment={corpus}"]
+    to_first_step(*overrides)  # the first run encodes
+    return Result.of([to_first_step(*overrides) - imports() for _ in range(REPEATS)])
+
+
+def startup() -> Result:
+    """Return the seconds from the shell to the first step on the sample."""
+    return Result.of([to_first_step("task=classify") for _ in range(REPEATS)])
+
+
+def _seconds(arguments: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment())
+    return time.perf_counter() - began
+
+
+ROWS = [
+    *(
+        Row(
+            id=f"second_start_{corpus}",
+            measure=partial(second_start, corpus),
+            wanted="at most 3",
+            unit="seconds beyond the imports",
+            corpus=True,
+        )
+        for corpus in CORPORA
+    ),
+    Row(id="startup_seconds", measure=startup, wanted="at most 8", unit="seconds"),
+]

@@ -1,0 +1,176 @@
+"""Texts to ids, once: rows of role columns go in, one Arrow table a split and what was learned come out.
+
+The table of a split holds, beside each role as it was written, its ids: ``<role>_ids``, lists that end in ``<eos>``, or
+``<role>_id``, the number of a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow
+from datasets import Dataset
+from datasets.table import InMemoryTable
+
+from lstm_readout.data.batches import Columns, TextColumn
+from lstm_readout.data.describe import describe
+from lstm_readout.errors import UserError
+from lstm_readout.ragged import Ragged
+from lstm_readout.tokenizer import TextTokenizer, Vocabulary
+
+
+class Encoded(NamedTuple):
+    """A corpus that is ready to train on."""
+
+    splits: dict[str, Dataset]  # roles as written, ids beside
+    vocabulary: Vocabulary
+    report: dict[str, Any]  # see lstm_readout.data.report
+    ceiling: dict[str, float]  # what a perfect model reaches on the test split, where that is known
+
+
+def fit_vocabulary(
+    train: Dataset,
+    roles: Mapping[str, str],
+    fit_tokenizer: Callable[[Iterable[str]], TextTokenizer],
+    *,
+    joint: bool = False,
+    max_labels: int = 1000,
+    where: str = "the corpus",
+) -> Vocabulary:
+    """Fit tokenizers and labels on the training split alone.
+
+    Args:
+        train: its rows.
+        roles: role -> ``text`` or ``label``.
+        fit_tokenizer: texts -> tokenizer.
+        joint: one tokenizer for all text roles, fitted on the texts of all.
+        max_labels: more distinct labels than these are taken for text.
+        where: the corpus in messages.
+    """
+    labels: list[str] = []
+    text_roles = [role for role, kind in roles.items() if kind == "text"]
+    for role in roles:
+        if role not in text_roles:
+            values = train[role][:]
+            labels = sorted(set(values))
+            if len(labels) < 2:
+                raise UserError(
+                    f"data: the training split of {where} has one label only: '{labels[0]}'. "
+                    f"Give it rows of two or more, or name another column: data.columns.{role}=NAME."
+                )
+            if len(labels) > max_labels:
+                raise UserError(
+                    f"data.columns.{role}: {where} has {len(labels):,} different labels in {len(values):,} training "
+                    f"rows; is that column text? Name the one with the labels: data.columns.{role}=NAME, "
+                    f"or allow so many: data.max_labels={len(labels)}."
+                )
+    if joint:
+        tokenizer = fit_tokenizer([text for role in text_roles for text in train[role][:]])
+        return Vocabulary(dict.fromkeys(text_roles, tokenizer), labels)
+    return Vocabulary({role: fit_tokenizer(train[role][:]) for role in text_roles}, labels)
+
+
+def encode_texts(
+    texts: Mapping[str, list[str]],
+    vocabulary: Vocabulary,
+    *,
+    where: str = "the training split",
+    known_from: str = "the training split",
+    training: bool = False,
+) -> tuple[dict[str, Ragged | np.ndarray], dict[str, int]]:
+    """Encode columns of texts and labels.
+
+    Args:
+        texts: role -> rows; a role without a tokenizer holds labels.
+        vocabulary: what encodes them.
+        where, known_from: these rows, and those that the labels were learned from, in messages.
+        training: draw segmentations where the tokenizer does so (BPE-dropout).
+
+    Returns:
+        Role -> ids or label numbers, and text role -> how many of its texts were cut.
+
+    Raises:
+        UserError: a label that the vocabulary lacks.
+    """
+    columns: dict[str, Ragged | np.ndarray] = {}
+    cut = {}
+    for role, rows in texts.items():
+        tokenizer = vocabulary.tokenizers.get(role)
+        if tokenizer is None:
+            columns[role] = _number(rows, vocabulary.labels, where, known_from)
+        else:
+            columns[role], cut[role] = tokenizer.encode(rows, training=training)
+    return columns, cut
+
+
+def encode_again(texts: Mapping[str, list[str]], vocabulary: Vocabulary) -> Columns:
+    """Encode training texts in segmentations drawn anew."""
+    return encode_texts(texts, vocabulary, training=True)[0]
+
+
+def lengths_of(columns: Columns) -> np.ndarray:
+    """Return how many ids each row has in each text role: (rows, text roles)."""
+    return np.stack([column.lengths for column in columns.values() if isinstance(column, Ragged)], axis=1)
+
+
+def encode_corpus(
+    texts: Mapping[str, Dataset],
+    roles: Mapping[str, str],
+    vocabulary: Vocabulary,
+    ceiling: dict[str, float] | None = None,
+) -> Encoded:
+    """Encode every split and describe it; a ``ceiling`` is known of generated text alone."""
+    splits, written, cut = {}, {}, {}
+    for split, rows in texts.items():
+        written[split] = {role: rows[role][:] for role in roles}  # lists: a column of `datasets` is slow to go through
+        encoded, cut[split] = encode_texts(written[split], vocabulary, where=f"the {split} split")
+        columns: dict[str, Any] = {}
+        for role, column in encoded.items():
+            columns[role] = pyarrow.array(written[split][role], pyarrow.large_string())
+            if isinstance(column, Ragged):
+                columns[f"{role}_ids"] = pyarrow.LargeListArray.from_arrays(column.offsets, column.values)
+            else:
+                columns[f"{role}_id"] = pyarrow.array(column)
+        splits[split] = Dataset(InMemoryTable(pyarrow.table(columns)))
+    columns_of_splits = {split: columns_of(rows, roles) for split, rows in splits.items()}
+    return Encoded(
+        splits,
+        vocabulary,
+        describe(written, columns_of_splits, vocabulary, cut, generated=bool(ceiling)),
+        ceiling or {},
+    )
+
+
+def _number(labels: Sequence[str], known: Sequence[str], where: str, known_from: str) -> np.ndarray:
+    """Return the number of each label: (rows,) int64."""
+    number = {label: i for i, label in enumerate(known)}
+    unseen = sorted(set(labels) - set(number))
+    if unseen:
+        raise UserError(
+            f"data: {where} has {len(unseen)} label(s) that {known_from} never shows: "
+            f"{', '.join(map(repr, unseen[:5]))}. It shows: {', '.join(map(repr, known[:20]))}. "
+            "Give it rows of them, or drop theirs here."
+        )
+    return np.array([number[label] for label in labels], dtype=np.int64)
+
+
+def columns_of(rows: Dataset, roles: Mapping[str, str]) -> Columns:
+    """Return what batches are made from, without a copy: ids, labels, and each text role as written."""
+    return dict(_columns_of(rows.data.table, roles))
+
+
+def _columns_of(table: pyarrow.Table, roles: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for role, kind in roles.items():
+        if kind == "label":
+            yield role, _one(table.column(f"{role}_id")).to_numpy()
+        else:
+            ids = _one(table.column(f"{role}_ids"))
+            yield role, Ragged(ids.values.to_numpy(), ids.offsets.to_numpy())
+            yield f"{role}_text", TextColumn(table.column(role))
+
+
+def _one(column: pyarrow.ChunkedArray) -> Any:
+    (chunk,) = column.chunks  # a split is written as one batch
+    return chunk

@@ -1,0 +1,39 @@
+"""Where text comes from: a description goes in, a ``datasets.Dataset`` or a ``RowStream`` for each split comes out.
+
+Every format has one reader of rows, in memory that does not grow with the file. A ``Dataset`` holds all of them; a
+``RowStream`` reads them anew each time, for files larger than memory.
+
+Files are read here, not through the cache of ``datasets``: that one knows a file by size and time, so an edited file
+can come back as it was, and it hides line numbers. Text is split at ``\\n`` alone: a lone ``\\r`` inside a sentence
+would shift every pair of parallel files after it. Any file may be gzip'd (``.gz``). Hub ids are loaded by ``datasets``.
+"""
+
+import datasets
+
+from lstm_readout.data.sources.files import (
+    DATA_FOLDER,
+    SPLITS,
+    find_files,
+    local_folder,
+    read_files,
+    stream_files,
+)
+from lstm_readout.data.sources.hub import read_hub, stream_hub
+from lstm_readout.data.sources.roles import select_roles, select_roles_of
+from lstm_readout.data.sources.rows import RowStream
+
+__all__ = [
+    "DATA_FOLDER",
+    "SPLITS",
+    "RowStream",
+    "find_files",
+    "local_folder",
+    "read_files",
+    "read_hub",
+    "select_roles",
+    "select_roles_of",
+    "stream_files",
+    "stream_hub",
+]
+
+datasets.disable_progress_bars()  # a split is read in seconds; the log tells its size

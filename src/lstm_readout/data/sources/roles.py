@@ -1,0 +1,114 @@
+"""Columns of any kind go in; the texts that the task reads come out, under the names of its roles.
+
+A null is an empty text. A number, a date or a truth value is taken as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from datasets import ClassLabel, Dataset, Features, Value
+
+from lstm_readout.data.sources.rows import RowStream
+from lstm_readout.errors import UserError
+
+
+def select_roles(rows: Dataset, roles: Mapping[str, str], columns: Mapping[str, str], where: str) -> Dataset:
+    """Keep the columns that the task reads, renamed to their roles, as strings.
+
+    Args:
+        rows: of a split.
+        roles: role -> ``text`` or ``label``.
+        columns: role -> column; a role that is not named has a column of its own name.
+        where: what the split is called in messages.
+
+    Raises:
+        UserError: a role's column is missing (lists those there are) or holds no text, or a label is empty.
+    """
+    texts = {}
+    for role, column in _columns_of(rows.column_names, rows.features, roles, columns, where).items():
+        feature, is_label = rows.features[column], roles[role] == "label"
+        made = [value if type(value) is str else _as_text(value, feature) for value in rows[column][:]]
+        if None in made or (is_label and not all(text and text.strip() for text in made)):
+            wrong = next(i for i, text in enumerate(made) if text is None or (is_label and not text.strip()))
+            raise _unusable(made[wrong], rows[column][wrong], wrong + 1, role, column, where)
+        texts[role] = made
+    return Dataset.from_dict(texts, features=Features({role: Value("string") for role in texts}))
+
+
+def select_roles_of(stream: RowStream, roles: Mapping[str, str], columns: Mapping[str, str], where: str) -> RowStream:
+    """Keep the columns that the task reads, renamed to their roles, as strings: row by row.
+
+    Args:
+        stream: of a split.
+        roles: role -> ``text`` or ``label``.
+        columns: role -> column; a role that is not named has a column of its own name.
+        where: what the split is called in messages.
+
+    Raises:
+        UserError: as ``select_roles`` does; for a value that cannot be used, when its row is reached.
+    """
+    column_of = _columns_of(stream.column_names, stream.features, roles, columns, where)
+    narrow = stream.only(list(dict.fromkeys(column_of.values())))
+    kept = {role: (column, narrow.features[column], roles[role] == "label") for role, column in column_of.items()}
+    return RowStream(partial(_role_rows, narrow, kept, where), {role: Value("string") for role in roles})
+
+
+def _role_rows(
+    stream: RowStream, roles: Mapping[str, tuple[str, Any, bool]], where: str, names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(stream, 1):
+        texts = {}
+        for role, (column, feature, is_label) in roles.items():
+            value = row[column]
+            text = value if type(value) is str else _as_text(value, feature)
+            if text is None or (is_label and not text.strip()):
+                raise _unusable(text, value, number, role, column, where)
+            texts[role] = text
+        yield texts
+
+
+def _columns_of(
+    names: Sequence[str],
+    features: Mapping[str, Any],
+    roles: Mapping[str, str],
+    columns: Mapping[str, str],
+    where: str,
+) -> dict[str, str]:
+    """Return role -> column, each of which is there and may hold text."""
+    found = {}
+    for role in roles:
+        column = columns.get(role) or role
+        if column not in names:
+            raise UserError(
+                f"data.columns.{role}: {where} has no column '{column}'; it has: {', '.join(names)}. "
+                f"Say which one is the {role}: data.columns.{role}=NAME."
+            )
+        feature = features[column]
+        if feature is not None and (not isinstance(feature, (Value, ClassLabel)) or "binary" in feature.dtype):
+            raise UserError(
+                f"data.columns.{role}: column '{column}' of {where} holds lists, objects or bytes; wanted text or "
+                f"numbers. Write it as text, or name another column: data.columns.{role}=NAME."
+            )
+        found[role] = column
+    return found
+
+
+def _as_text(value: Any, feature: Any) -> str | None:
+    """Return a value as text; None where it cannot be one."""
+    if value is None:
+        return ""
+    if isinstance(feature, ClassLabel):
+        return "" if value < 0 else feature.names[value] if value < len(feature.names) else None
+    return None if isinstance(value, (list, tuple, dict, bytes)) else str(value)
+
+
+def _unusable(text: str | None, value: Any, row: int, role: str, column: str, where: str) -> UserError:
+    if text is None:
+        return UserError(
+            f"data.columns.{role}: row {row:,} of {where} holds {str(value)[:40]} in column '{column}'; wanted text or "
+            f"numbers. Write it as text, or name another column: data.columns.{role}=NAME."
+        )
+    return UserError(f"data: row {row:,} of {where} has no label in column '{column}'. Fill it or drop the row.")

@@ -1,0 +1,46 @@
+"""What a split is that is read row by row: its columns, and how to begin anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lstm_readout.errors import UserError
+
+TEXT_COLUMN = "text"  # the one column of a plain text file, as `datasets` names it
+
+
+@dataclass(frozen=True)
+class RowStream:
+    """Rows of a split; each ``iter()`` opens its files anew, so it may be gone through again and at once.
+
+    It holds no open file: pickled, it goes to another process, where it gives all rows again.
+
+    Attributes:
+        open: names of columns -> ``dict[str, value]``, row by row, of at least these columns.
+        features: column -> its ``datasets`` feature; None where a value may be of any kind.
+    """
+
+    open: Callable[[Sequence[str]], Iterator[dict[str, Any]]]
+    features: Mapping[str, Any]
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns that each row has."""
+        return list(self.features)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self.open(self.column_names)
+
+    def only(self, names: Sequence[str]) -> RowStream:
+        """Return the same rows with these columns, so that a format by columns need not read the others."""
+        return RowStream(self.open, {name: self.features[name] for name in names})
+
+
+def refuse_twins(names: Sequence[str], path: Path) -> None:
+    """Raise a UserError where a name of a column comes twice."""
+    twice = ", ".join(sorted({f"'{name}'" for name in names if list(names).count(name) > 1}))
+    if twice:
+        raise UserError(f"data: '{path}' has more than one column {twice}. Rename or remove one.")

@@ -1,0 +1,216 @@
+"""A training split larger than memory: rows are read, encoded and batched as they come.
+
+Rows pass in blocks. Of each block every reader (a worker of a process) takes its own part, encodes it, and makes
+batches of similar length from it in random order; nothing but the block is held. Each row is in one batch of one
+reader, and every process makes the same number of steps, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, Features, Value
+from torch.utils.data import IterableDataset, get_worker_info
+
+from lstm_readout.data.batching import StreamDataset, draw_batches, join_stream, ranks
+from lstm_readout.data.encoding import encode_texts, lengths_of
+from lstm_readout.errors import UserError
+from lstm_readout.tokenizer import Vocabulary
+
+HELD_OUT = 5000  # rows of a split that is held out of a stream: they are held in memory
+HEAD_CHARACTERS = 2**26  # of the head: texts may be long
+
+Row = Mapping[str, str]  # role -> text or label
+
+
+class TrainingRows:
+    """The training rows of a stream: all that are not held out, anew in every ``iter``.
+
+    A split with the share 1/n takes every n-th row until it has ``HELD_OUT``; the rows after these all train.
+
+    Args:
+        rows: the stream.
+        shares: split -> share of the rows.
+        max_rows: use the first training rows only.
+    """
+
+    def __init__(self, rows: Iterable[Row], shares: Mapping[str, float], max_rows: int | None = None) -> None:
+        self.rows, self.max_rows = rows, max_rows
+        self.periods = {split: max(2, round(1 / share)) for split, share in shares.items() if share}
+
+    def split_of(self, number: int) -> str:
+        """Return the split of a row by its number in the stream."""
+        for place, (split, period) in enumerate(self.periods.items()):
+            if number % period == (period - 1, 0)[place] and number < period * HELD_OUT:
+                return split
+        return "train"
+
+    def __iter__(self) -> Iterator[Row]:
+        training = (row for number, row in enumerate(self.rows) if self.split_of(number) == "train")
+        return islice(training, self.max_rows)
+
+    def begin(self, fit_rows: int) -> dict[str, Dataset]:
+        """Read the head of the training split, ``fit_rows`` at most, and the splits that are held out.
+
+        Raises:
+            UserError: a split has no rows.
+        """
+        splits: dict[str, list[Row]] = {"train": [], **{split: [] for split in self.periods}}
+        last = max((period * HELD_OUT for period in self.periods.values()), default=0)
+        head = min(fit_rows, self.max_rows or fit_rows)
+        characters = 0
+        for number, row in enumerate(self.rows):
+            full = len(splits["train"]) >= head or characters > HEAD_CHARACTERS
+            if full and number >= last:
+                break
+            split = self.split_of(number)
+            if split != "train" or not full:
+                splits[split].append(row)
+                characters += sum(map(len, row.values())) if split == "train" else 0
+        return {split: as_dataset(found, split) for split, found in splits.items()}
+
+
+def as_dataset(rows: list[Row], split: str) -> Dataset:
+    """Return the rows of a split in memory.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not rows:
+        raise UserError(f"data: the {split} split of the stream has no rows. Give it more data.")
+    columns = {role: [row[role] for row in rows] for role in rows[0]}
+    return Dataset.from_dict(columns, features=Features({role: Value("string") for role in columns}))
+
+
+class StreamedBatches(IterableDataset):
+    """The batches of a training split that is read row after row, anew in every epoch.
+
+    Args:
+        rows: role -> text or label; every ``iter`` begins at the first.
+        vocabulary: what encodes them.
+        batch_type: see ``lstm_readout.data.batches``.
+        batch_size, max_tokens, pool: as of ``LengthBatchSampler``, within a block.
+        buffer: rows of a block for each reader: more give fuller batches in a better shuffled order.
+        seed: the order of epoch e follows from (seed, e).
+        window: if given, each block is one continuous stream in ``batch_size`` columns, in windows of so many steps;
+            blocks stay in order, and each starts from a zero state.
+        resume_at: (epoch, batches of it that this process has done already).
+
+    Raises:
+        UserError: at iteration, for several readers of what one must read alone.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Row],
+        vocabulary: Vocabulary,
+        batch_type: Any,
+        *,
+        batch_size: int,
+        max_tokens: int | None,
+        pool: int,
+        buffer: int,
+        seed: int,
+        window: int | None = None,
+        resume_at: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__()
+        self.rows, self.vocabulary, self.batch_type = rows, vocabulary, batch_type
+        self.batch_size, self.max_tokens, self.pool, self.buffer = batch_size, max_tokens, pool, buffer
+        self.seed, self.window, self.resume_at = seed, window, resume_at
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch; workers start after it."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        workers = 1 if worker is None else worker.num_workers
+        rank, processes = ranks()
+        readers = processes * workers
+        self._check(readers)
+        done = self.resume_at[1] if self.resume_at[0] == self.epoch else 0
+        # The loader begins with worker 0, also where another one's turn comes next
+        number = 0 if worker is None else (worker.id + done) % workers
+        made = 0  # batches of this worker
+        for index, (block, whole) in enumerate(blocks(self.rows, self.buffer * readers, least=processes)):
+            # The loader takes a batch of each worker in turn, which stays simple while all make as many: of the last
+            # block, which may be uneven, the first worker of each process takes all
+            if whole:
+                mine, steps = block[rank + processes * number :: readers], None
+            elif number == 0:
+                mine, steps = block[rank::processes], -(-(len(block) // processes) // self.batch_size)
+            else:
+                return
+            random = np.random.default_rng((self.seed, self.epoch, index, rank, number))
+            batches = self._batches(mine, random, steps if processes > 1 else None)
+            for place, make in enumerate(batches):
+                turn = (made + place) * workers + number if whole else made * workers + place
+                if turn >= done:
+                    yield make()
+            made += len(batches)
+
+    def _check(self, readers: int) -> None:
+        if readers > 1 and self.window is not None:
+            raise UserError(
+                "data.stream=true: one stream is read by one process. Set trainer.devices=1 and data.num_workers=0."
+            )
+        if readers > 1 and self.max_tokens is not None:
+            raise UserError(
+                "data.max_tokens with data.streaming=true: several readers would make different numbers of batches. "
+                "Set data.max_tokens=null, or trainer.devices=1 and data.num_workers=0."
+            )
+
+    def _batches(self, rows: list[Row], random: np.random.Generator, steps: int | None) -> list[Callable[[], Any]]:
+        """Return what makes each batch of these rows; ``steps`` batches at most."""
+        texts = {role: [row[role] for row in rows] for role in rows[0]}
+        columns, _ = encode_texts(
+            texts,
+            self.vocabulary,
+            where="a later part of the training split",
+            known_from="its head (data.fit_rows)",
+            training=True,
+        )
+        if self.window is not None:
+            stream = join_stream(columns["text"])
+            if len(stream) < 2:
+                return []
+            windows = StreamDataset(stream, columns=self.batch_size, window=self.window)
+            return [partial(windows.__getitem__, item) for item in range(len(windows))]
+        batches = draw_batches(lengths_of(columns), random, self.batch_size, self.max_tokens, self.pool)
+        if steps is not None and len(batches) > steps:  # this process has a row more than another
+            one, other, *rest = sorted(batches, key=len)
+            batches = [np.concatenate((one, other)), *rest]
+        written = {f"{role}_text": np.array(texts[role], dtype=object) for role in self.vocabulary.tokenizers}
+        return [partial(self.batch_type.collate, {**columns, **written}, chosen) for chosen in batches]
+
+
+def blocks(rows: Iterable[Row], size: int, least: int) -> Iterator[tuple[list[Row], bool]]:
+    """Cut a stream into blocks, none with fewer than ``least`` rows: what would be left joins the last.
+
+    Yields:
+        Each block, and whether it has exactly ``size`` rows.
+
+    Raises:
+        UserError: the whole stream has fewer than ``least`` rows.
+    """
+    rows = iter(rows)
+    block = list(islice(rows, size))
+    if len(block) < least:
+        raise UserError(
+            f"trainer.devices={least}: wanted a row for each process, got {len(block)} row(s). "
+            "Give more rows, or train with one process."
+        )
+    while block:
+        following = list(islice(rows, least))
+        if len(following) < least:
+            block += following
+            yield block, len(block) == size
+            return
+        yield block, True
+        block = following + list(islice(rows, size - least))

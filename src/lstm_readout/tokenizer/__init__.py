@@ -1,0 +1,12 @@
+"""Text to ids and back: a thin face on Hugging Face ``tokenizers``.
+
+Ids 0, 1 and 2 are ``<unk>``, ``<bos>`` and ``<eos>`` in every vocabulary. There is no padding id: ragged rows travel
+packed. Every encoded text ends in ``<eos>``, so that an empty text still has one token to read.
+"""
+
+from lstm_readout.tokenizer.kinds import Kind
+from lstm_readout.tokenizer.special import BOS, EOS, SPECIAL_TOKENS, UNK
+from lstm_readout.tokenizer.text import TextTokenizer
+from lstm_readout.tokenizer.vocabulary import Vocabulary, unknown_rate
+
+__all__ = ["BOS", "EOS", "SPECIAL_TOKENS", "UNK", "Kind", "TextTokenizer", "Vocabulary", "unknown_rate"]

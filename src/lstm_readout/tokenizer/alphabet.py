@@ -1,0 +1,41 @@
+"""Bytes as characters: how byte-level tokenizers write them, and how a person reads them."""
+
+from __future__ import annotations
+
+import re
+
+from tokenizers import decoders, pre_tokenizers
+
+
+def _byte_characters() -> list[str]:
+    """Return the character that stands for each byte: itself where it can be seen, else one from U+0100 on (GPT-2)."""
+    alphabet = set(pre_tokenizers.ByteLevel.alphabet())
+    free = iter(sorted(alphabet - {chr(number) for number in range(256)}))
+    return [chr(number) if chr(number) in alphabet else next(free) for number in range(256)]
+
+
+BYTE_CHARACTERS = _byte_characters()
+_BYTES = {character: number for number, character in enumerate(BYTE_CHARACTERS)}
+SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one away
+_PART = re.compile("[\udc80-\udcff]")  # how Python's "surrogateescape" keeps a byte that is no character
+
+
+def byte_token(number: int) -> str:
+    """Return the token of one byte, as SentencePiece writes it: ``<0x0A>``."""
+    return f"<0x{number:02X}>"
+
+
+def written(piece: str, decoder: decoders.Decoder | None) -> str:
+    """Return the text of a token as a person writes it.
+
+    Args:
+        piece: the token as it stands in the vocabulary.
+        decoder: the tokenizer's; it knows what stands for a space or a byte.
+    """
+    text = piece if decoder is None else decoder.decode([piece])
+    if "\ufffd" in text and all(character in _BYTES for character in piece):  # byte-level, and no whole character
+        kept = bytes(_BYTES[character] for character in piece).decode("utf-8", errors="surrogateescape")
+        return _PART.sub(lambda found: byte_token(ord(found[0]) - 0xDC00), kept)
+    if not text or "\ufffd" in text:
+        return piece
+    return " " + text.lstrip(" ") if piece.startswith(SPACE) else text

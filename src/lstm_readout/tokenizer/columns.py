@@ -1,0 +1,78 @@
+"""Ids as a backend gives them go in; columns whose rows are cut at a limit and end in ``<eos>`` come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lstm_readout.errors import UserError
+from lstm_readout.ragged import Ragged
+from lstm_readout.tokenizer.special import EOS
+
+BLOCK_TEXTS, BLOCK_CHARACTERS = 1000, 4_000_000  # encoded together: encodings are far larger than the ids in them
+
+
+def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Give the texts in lists of a bounded size.
+
+    Raises:
+        UserError: one is no string.
+    """
+    block: list[str] = []
+    characters = 0
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(
+                f"text {number + 1} of {len(texts)}: wanted a string, got {text!r} ({type(text).__name__})."
+            )
+        if block and (len(block) == BLOCK_TEXTS or characters + len(text) > BLOCK_CHARACTERS):
+            yield block
+            block, characters = [], 0
+        block.append(text)
+        characters += len(text)
+    if block:
+        yield block
+
+
+def not_unicode(texts: Sequence[str]) -> UserError:
+    """Return what to tell of texts that the backend cannot read."""
+    shown = next((text for text in texts if any("\ud800" <= character <= "\udfff" for character in text)), "")
+    return UserError(
+        f"a text holds half a character (a lone surrogate), and cannot be read: {shown[:60]!a}. "
+        "Was its encoding guessed wrong? Save it as UTF-8."
+    )
+
+
+def ended(column: Ragged, max_length: int | None, keep: str) -> tuple[Ragged, int]:
+    """Return the column with ``<eos>`` behind each row, and how many rows were cut.
+
+    Args:
+        column: the ids.
+        max_length: most ids of a row, ``<eos>`` not counted; None for no limit.
+        keep: the part of a longer row that stays, ``start`` or ``end``.
+    """
+    lengths = column.lengths
+    kept = lengths if max_length is None else np.minimum(lengths, max_length)
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(kept + 1, out=offsets[1:])
+    values = np.empty(offsets[-1], dtype=np.int32)
+    is_end = np.zeros(len(values), dtype=bool)
+    is_end[offsets[1:] - 1] = True
+    values[is_end] = EOS
+    stays = column.values
+    if len(stays) > offsets[-1] - len(lengths):
+        first = column.offsets[:-1] + (lengths - kept if keep == "end" else 0)
+        stays = stays[np.repeat(first - offsets[:-1] + np.arange(len(kept)), kept) + np.arange(int(kept.sum()))]
+    values[~is_end] = stays
+    return Ragged(values, offsets), int(np.count_nonzero(kept < lengths))
+
+
+def joined(columns: Sequence[Ragged]) -> Ragged:
+    """Return the rows of all columns, one after the other."""
+    begins = np.cumsum([0, *(len(column.values) for column in columns)])
+    offsets = [column.offsets[1:] + begin for column, begin in zip(columns, begins, strict=False)]
+    values = [column.values for column in columns]
+    return Ragged(
+        np.concatenate([np.zeros(0, dtype=np.int32), *values]), np.concatenate([np.zeros(1, dtype=np.int64), *offsets])
+    )

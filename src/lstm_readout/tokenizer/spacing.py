@@ -1,0 +1,74 @@
+"""Training texts go in; a pattern of the spaces that nobody writes comes out.
+
+A tokenizer of words gives back ``a man , in the park .``: it loses where its text had spaces. The texts themselves tell
+where: there is mostly none between a letter and a comma, and one between a comma and a letter. This is counted for each
+pair of neighbours of which one is punctuation or a symbol. So text that was tokenized before keeps its spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+RARELY = 2  # at least twice as often together as apart; a quotation mark opens and closes, and stays between spaces
+ENOUGH = 2_000_000  # characters: the habit shows in fewer
+LETTER = r"[^\s\p{P}\p{S}\p{Nd}]|<unk>"  # classes of neighbours, as Oniguruma writes them
+DIGIT = r"\p{Nd}"
+NEVER = r" (?!.|\n) "  # matches nothing
+
+
+class Spacing:
+    """Counts how often neighbours are written with and without a space between them."""
+
+    def __init__(self) -> None:
+        self.together: Counter[tuple[str, str]] = Counter()
+        self.apart: Counter[tuple[str, str]] = Counter()
+
+    def watch(self, texts: Iterable[str]) -> Iterator[str]:
+        """Give the texts on, and count in the first of them."""
+        left = ENOUGH
+        for text in texts:
+            if left > 0:
+                self.count(text[:left])
+                left -= len(text)
+            yield text
+
+    def count(self, text: str) -> None:
+        """Count the neighbours of one text."""
+        words = text.split()
+        line = " ".join(words)
+        self.together.update(pairwise(line))
+        self.apart.update((one[-1], other[0]) for one, other in pairwise(words))
+
+    def pattern(self) -> str:
+        """Return the Oniguruma pattern of a space that is to be left out: of one that is rarely written."""
+        apart, followers = _by_class(self.apart), defaultdict(list)
+        for (one, other), often in sorted(_by_class(self.together).items()):
+            are_words = one in (LETTER, DIGIT) and other in (LETTER, DIGIT)
+            of_unknown = one == ">" or other == "<"  # the brackets of <unk>, which counts as a word
+            if often > RARELY * apart[one, other] and not (are_words or of_unknown):
+                followers[one].append(other)
+        leaders = defaultdict(list)
+        for one, others in followers.items():
+            leaders["|".join(others)].append(one)
+        cases = [f"(?<={'|'.join(ones)}) (?={others})" for others, ones in leaders.items()]
+        return "|".join(cases) if cases else NEVER
+
+
+def _by_class(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    summed: Counter[tuple[str, str]] = Counter()
+    for (one, other), count in counts.items():
+        if " " not in (one, other):
+            summed[_class_of(one), _class_of(other)] += count
+    return summed
+
+
+def _class_of(character: str) -> str:
+    """Return what a character counts as, in Oniguruma's words: a letter, a digit, or this very punctuation mark."""
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return DIGIT
+    return re.escape(character) if category[0] in "PS" else LETTER

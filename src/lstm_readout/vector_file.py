@@ -1,0 +1,186 @@
+"""Word vectors in a text file: a path and the words that are wanted go in, the numbers of those words come out.
+
+The formats of GloVe (a word and its numbers a line), fastText and word2vec (the same below a line with the number of
+words and of numbers), gzip'd or not. The file is read line by line, and only lines of wanted words are parsed: memory
+holds the words that are kept, not the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import logging
+import zipfile
+import zlib
+from array import array
+from collections.abc import Collection, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from lstm_readout.errors import UserError
+
+log = logging.getLogger(__name__)
+
+BLOCK = 1 << 20  # bytes
+TOO_LARGE = 1e30  # no word vector holds such a number, and it still fits into float32
+GIVE = "Give the text file of GloVe, fastText (.vec) or word2vec, gzip'd or not."
+
+
+class WordVectors(NamedTuple):
+    """The words that were found."""
+
+    words: dict[str, int]  # word -> its row
+    values: np.ndarray  # (words, size) float32
+
+
+class VectorFile:
+    """A file of word vectors.
+
+    Args:
+        path: the file.
+        key: the configuration's key that named it, for messages.
+
+    Raises:
+        UserError: as it is read: there is no such file, it is broken, or not made of words and their numbers.
+    """
+
+    def __init__(self, path: str | Path, key: str = "vectors.path") -> None:
+        self.path, self.key = Path(path).expanduser(), key
+        self.name = f"'{path}'"
+
+    @property
+    def size(self) -> int:
+        """Numbers a word."""
+        return self._beginning[0]
+
+    def read(self, words: Collection[str]) -> WordVectors:
+        """Return the vectors of those ``words`` that the file has; of a word that it has twice, the first."""
+        _ = self._beginning  # tells, where there is no such file
+        stat = self.path.stat()
+        return _read(self.path, self.key, (stat.st_size, stat.st_mtime_ns), frozenset(words))
+
+    @cached_property
+    def _beginning(self) -> tuple[int, int | None]:
+        """Numbers a word, and the number of words where the file has a header."""
+        with self._opened() as file:
+            head = file.read(BLOCK)
+        if not head.strip():
+            raise UserError(f"{self.key}: {self.name} is empty. {GIVE}")
+        if b"\0" in head or (b"\n" not in head and len(head) == BLOCK):
+            raise UserError(f"{self.key}: {self.name} is binary, not text. {GIVE}")
+        first = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].split()
+        if len(first) == 2 and all(field.isdigit() for field in first) and int(first[1]) > 0:
+            return int(first[1]), int(first[0])
+        size = 0
+        for field in reversed(first[1:]):  # from the end: a word may hold spaces
+            if not _is_number(field):
+                break
+            size += 1
+        if not size:
+            raise self._malformed(1, head.partition(b"\n")[0], "a word and its numbers")
+        return size, None
+
+    def _wanted(self, words: Collection[str]) -> WordVectors:
+        wanted = {word.encode("utf-8", "surrogatepass") for word in words}
+        begins = wanted | {word.partition(b" ")[0] for word in wanted}
+        (size, announced), found, values = self._beginning, {}, array("f")
+        number = foreign = 0
+        with self._opened() as file:
+            for number, line in enumerate(file, 1):
+                if number == 1:
+                    if announced is not None:
+                        continue
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                word = line[: line.find(b" ")]
+                if line.count(b" ") < size:
+                    if line.isspace():
+                        continue
+                    raise self._malformed(number, line, f"a word and {size} numbers")
+                if not word.isascii() and not _is_utf8(word):
+                    foreign += 1
+                elif word in begins:
+                    word, *fields = line.rstrip(b" \r\n").rsplit(b" ", size)
+                    if word in wanted and word not in found:
+                        values.frombytes(self._parsed(number, line, fields).tobytes())
+                        found[word] = len(found)
+                        if len(found) == len(wanted):
+                            break
+            else:
+                self._check_whole(number, announced)
+        if foreign:
+            log.warning("%s: in %s, %s word(s) are not UTF-8, and skipped", self.key, self.name, f"{foreign:,}")
+        decoded = {word.decode("utf-8", "surrogatepass"): row for word, row in found.items()}
+        return WordVectors(decoded, np.frombuffer(values, dtype=np.float32).reshape(-1, size))
+
+    def _parsed(self, number: int, line: bytes, fields: list[bytes]) -> np.ndarray:
+        """Return the numbers of one line: (size,) float32."""
+        try:
+            row = np.array([float(field) for field in fields])
+        except ValueError:
+            raise self._malformed(number, line, f"a word and {self.size} numbers") from None
+        if len(row) != self.size:
+            raise self._malformed(number, line, f"a word and {self.size} numbers")
+        if not (np.abs(row) < TOO_LARGE).all():  # nan is not, either
+            raise self._malformed(number, line, "finite numbers")
+        return row.astype(np.float32)
+
+    def _check_whole(self, lines: int, announced: int | None) -> None:
+        """Warn of a file that ends too early, or is longer than its header says."""
+        if announced is not None and lines - 1 != announced:
+            told = "%s: %s announces %s words and has %s. Is it whole?"
+            log.warning(told, self.key, self.name, f"{announced:,}", f"{lines - 1:,}")
+
+    def _malformed(self, number: int, line: bytes, wanted: str) -> UserError:
+        text = line.strip().decode("utf-8", "replace")
+        shown = text if len(text) <= 60 else f"{text[:30]} ... {text[-25:]}"
+        return UserError(
+            f"{self.key}: {self.name}, line {number:,}: wanted {wanted}, separated by spaces, got '{shown}'. "
+            f"Is the file whole? {GIVE}"
+        )
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """Open the file, unpacked; what goes wrong while it is read is told, too."""
+        try:
+            with self.path.open("rb", BLOCK) as file:
+                magic = file.read(2)
+                file.seek(0)
+                if magic == b"PK" and zipfile.is_zipfile(file):
+                    names = ", ".join(zipfile.ZipFile(file).namelist()[:5])
+                    raise UserError(f"{self.key}: {self.name} is a zip archive of {names}. Unpack it, and name one.")
+                if magic == b"\x1f\x8b":
+                    unpacked: Any = gzip.GzipFile(fileobj=file)
+                    yield io.BufferedReader(unpacked, BLOCK)  # faster by the line than gzip's own
+                else:
+                    yield file
+        except FileNotFoundError as error:
+            raise UserError(f"{self.key}: no such file: {self.name}. {GIVE}") from error
+        except IsADirectoryError as error:
+            raise UserError(f"{self.key}: {self.name} is a folder. {GIVE}") from error
+        except (EOFError, zlib.error, OSError) as error:
+            raise UserError(f"{self.key}: {self.name} could not be read ({error}). {GIVE}") from error
+
+
+@lru_cache(maxsize=2)  # of a comparison, every run reads the same words
+def _read(path: Path, key: str, stamp: tuple[int, int], words: frozenset[str]) -> WordVectors:
+    return VectorFile(path, key)._wanted(words)
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_utf8(word: bytes) -> bool:
+    try:
+        word.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

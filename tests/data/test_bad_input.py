@@ -1,0 +1,537 @@
+"""Whatever is wrong with an input, a user reads one message: what came, where, and what to do.
+
+One table: the files, the words of the command line, and the whole text of the message, where ``…`` stands for words
+of a library. ``{folder}`` is the folder that the files are in.
+"""
+
+from __future__ import annotations
+
+import bz2
+import copy
+import functools
+import gzip
+import io
+import lzma
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow
+import pytest
+from datasets import ClassLabel, Features, Value
+from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from pyarrow import parquet
+
+from lstm_readout.build import build_data
+from lstm_readout.data.sources import find_files, select_roles_of, stream_files
+from lstm_readout.errors import UserError
+
+Content = bytes | str | Callable[[Path], Any]
+
+
+class Case(NamedTuple):
+    """Files of a folder (a function makes what is no plain file), words of the command line, the message."""
+
+    files: dict[str, Content]
+    overrides: str
+    message: str
+    reading: bool = False  # it is found while rows are read, so that a stream tells the same
+
+
+def one(name: str, content: Content, message: str, overrides: str = "") -> Case:
+    """Return the case of a single file."""
+    return Case({name: content}, f"data.path={{folder}}/{name} {overrides}", message, reading=not overrides)
+
+
+def as_parquet(columns: Any) -> bytes:
+    sink = io.BytesIO()
+    parquet.write_table(columns if isinstance(columns, pyarrow.Table) else pyarrow.table(columns), sink)
+    return sink.getvalue()
+
+
+def as_zip(content: str) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", content)
+    return sink.getvalue()
+
+
+def as_tar(content: str) -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as archive:
+        member = tarfile.TarInfo("a.csv")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content.encode()))
+    return sink.getvalue()
+
+
+def as_classes(labels: list[int]) -> Callable[[Path], Any]:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    table = pyarrow.table({"text": [f"a{i}" for i in range(len(labels))], "label": labels}, features.arrow_schema)
+    return lambda path: parquet.write_table(table, path)
+
+
+ROWS = "text,label\n" + "".join(f"good film {i},pos\nbad film {i},neg\n" for i in range(20))
+TWINS = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 3, names=["text", "label", "text"])
+WORDS = gzip.compress("".join(f"word{i * i} " for i in range(50_000)).encode())
+CHANGED = WORDS[:2000] + bytes(255 - byte for byte in WORDS[2000:2100]) + WORDS[2100:]
+GZIP = "Copy it anew; gzip -t shows if it is whole."
+FORMATS = "csv, tsv, json(l), parquet or txt"
+QUOTES = "Put quotes around a cell that holds separators, line breaks or quotes, and double a quote inside."
+OBJECTS = "Wanted one object a line, or one array of objects."
+LATIN = f"Wanted a {FORMATS} file; convert another encoding first, for example: iconv -f LATIN1 -t UTF-8."
+NAME_LABEL = "Say which one is the label: data.columns.label=NAME."
+NO_TEXT = "wanted text or numbers. Write it as text, or name another column: data.columns.text=NAME."
+
+CASES: dict[str, Case] = {
+    # --- rows that cannot be read
+    "csv: a cell too many": one(
+        "a.csv",
+        "text,label\ngood,pos\nso, so,neg\n",
+        f"data: could not read '{{folder}}/a.csv', line 3: 3 cell(s), but the header has 2. {QUOTES}",
+    ),
+    "csv: a cell too few, below a cell of two lines": one(
+        "a.csv",
+        'text,label\n"two\nlines",pos\nbad\n',
+        f"data: could not read '{{folder}}/a.csv', line 4: 1 cell(s), but the header has 2. {QUOTES}",
+    ),
+    "csv: a quote that stays open": one(
+        "a.csv",
+        'text,label\ngood,pos\n"bad,neg\nx,pos\n',
+        f"data: could not read '{{folder}}/a.csv', line 3: …. {QUOTES}",
+    ),
+    "tsv: a quote that is not doubled": one(
+        "a.tsv",
+        'text\tlabel\n"so" he said\tpos\n',
+        f"data: could not read '{{folder}}/a.tsv', line 2: …. {QUOTES}",
+    ),
+    "csv: a lone carriage return": one(
+        "a.csv",
+        "text,label\ngood\rbad,pos\n",
+        f"data: could not read '{{folder}}/a.csv', line 2: …. {QUOTES}",
+    ),
+    "csv: a column named twice": one(
+        "a.csv",
+        "text,label,text\na,b,c\n",
+        "data: '{folder}/a.csv' has more than one column 'text'. Rename or remove one.",
+    ),
+    "jsonl: a broken line": one(
+        "a.jsonl",
+        '{"text": "a", "label": "b"}\n\n{"text": "a"\n',
+        f"data: could not read '{{folder}}/a.jsonl', line 3: … delimiter (column …). {OBJECTS}",
+    ),
+    "json: a broken array": one(
+        "a.json",
+        '[\n{"text": 1},\n{"text" 2}]',
+        f"data: could not read '{{folder}}/a.json', line 3: … delimiter (column 9). {OBJECTS}",
+    ),
+    "json: an object over several lines": one(
+        "a.json",
+        '{\n"text": "a"\n}\n',
+        f"data: could not read '{{folder}}/a.json', line 1: … (column …). {OBJECTS}",
+    ),
+    "jsonl: a line that is no object": one(
+        "a.jsonl",
+        '{"text": "a"}\n"b"\n',
+        "data: line 2 of '{folder}/a.jsonl' is no object, but 'b'. Name its values.",
+    ),
+    "json: a row of the array that is no object": one(
+        "a.json",
+        '[{"text": "a"}, ["b"]]',
+        "data: row 2 of '{folder}/a.json' is no object, but \"['b']\". Name its values.",
+    ),
+    "jsonl: a name twice in an object": one(
+        "a.jsonl",
+        '{"text": "a", "label": "b"}\n{"text": "a", "label": "b", "text": "c"}\n',
+        "data: an object of '{folder}/a.jsonl', line 2 or below, names 'text' twice. Rename or remove one.",
+    ),
+    "jsonl: half an escape": one(
+        "a.jsonl",
+        '{"text": "\\ud83d\\ude00", "label": "b"}\n{"text": "\\ud83d", "label": "b"}\n',
+        "data: line 2 of '{folder}/a.jsonl' holds an escape that is no character (half of a pair). Remove it.",
+    ),
+    "jsonl: nested without end": one(
+        "a.jsonl",
+        '{"text": ' + "[" * 200_000,
+        "data: '{folder}/a.jsonl', line 1 is nested too deep to be read. Wanted plain values.",
+    ),
+    "parquet: text of that name": one(
+        "a.parquet", "text,label\na,b\n", "data: could not read '{folder}/a.parquet' as parquet: …. Write it anew."
+    ),
+    "parquet: cut short": one(
+        "a.parquet",
+        as_parquet({"text": ["a"], "label": ["b"]})[:-20],
+        "data: could not read '{folder}/a.parquet' as parquet: …. Write it anew.",
+    ),
+    "parquet: a column named twice": one(
+        "a.parquet",
+        as_parquet(TWINS),
+        "data: '{folder}/a.parquet' has more than one column 'text'. Rename or remove one.",
+    ),
+    "parallel files of different length": Case(
+        {"a.de": "eins\nzwei\ndrei\n", "a.en": "one\ntwo\n"},
+        "task=translate data.path={folder} data.files.train={source:a.de,target:a.en}",
+        "data: parallel files must have the same number of lines: '{folder}/a.de' has 3, '{folder}/a.en' has 2. "
+        "Line i of one must translate line i of the other.",
+    ),
+    "parallel files that are tables": Case(
+        {"a.csv": ROWS, "a.en": "one\ntwo\n"},
+        "task=translate data.path={folder} data.files.train={source:a.csv,target:a.en}",
+        "data.files: parallel files are plain text, one sentence a line; got '{folder}/a.csv' for 'source'. "
+        "Name one file of all columns for the split: data.files.train=FILE.",
+    ),
+    # --- no rows
+    **{
+        f"{kind}: an empty file": one(
+            f"a.{kind}", b"", f"data: '{{folder}}/a.{kind}' is empty (0 bytes). Give a file with text."
+        )
+        for kind in ("csv", "tsv", "json", "jsonl", "parquet", "txt")
+    },
+    "gz: an empty file, packed": one(
+        "a.csv.gz", gzip.compress(b""), "data: '{folder}/a.csv.gz' is empty (0 bytes). Give a file with text."
+    ),
+    **{
+        name: one(file, content, f"data: '{{folder}}/{file}' holds no rows. Give a {FORMATS} file with some.")
+        for name, file, content in (
+            ("csv: a header alone", "a.csv", "text,label\n"),
+            ("csv: blank lines alone", "a.csv", "\n\n"),
+            ("json: an empty array", "a.json", "[]"),
+            ("jsonl: blank lines alone", "a.jsonl", "\n\n"),
+            ("parquet: columns alone", "a.parquet", as_parquet({"text": [], "label": []})),
+            ("txt: a byte order mark alone", "a.txt", b"\xef\xbb\xbf"),
+        )
+    },
+    # --- files of another kind than they are named
+    "gz: no gzip": one(
+        "a.csv.gz",
+        "text,label\na,b\n",
+        "data: '{folder}/a.csv.gz' is named .gz, but is no gzip: it starts with b'text,label\\na,b\\n'. "
+        "Name it 'a.csv', or pack it: gzip.",
+    ),
+    **{
+        f"{name}: {damage}": one(name, content, f"data: '{{folder}}/{name}' is {told}. {GZIP}")
+        for name in ("a.csv.gz", "a.jsonl.gz", "a.parquet.gz", "a.txt.gz")
+        for damage, content, told in (
+            ("cut short", WORDS[:-2000], "cut short: its gzip has no end"),
+            ("changed inside", CHANGED, "damaged (…)"),
+            ("of a wrong sum", WORDS[:-6] + b"wrong.", "damaged (…)"),
+        )
+    },
+    "gzip that is not named so": one(
+        "a.csv",
+        gzip.compress(ROWS.encode()),
+        "data: '{folder}/a.csv' is gzip. Name it 'a.csv.gz', or unpack it first: gzip -dc {folder}/a.csv > NEW_FILE",
+    ),
+    **{
+        f"{kind} in {name}": one(
+            name,
+            content,
+            f"data: '{{folder}}/{name}' is {kind}. Unpack it first: {command} {{folder}}/{name} > NEW_FILE",
+        )
+        for kind, name, content, command in (
+            ("a zip archive or an office document", "a.csv", as_zip(ROWS), "unzip -p"),
+            ("bzip2", "a.csv.bz2", bz2.compress(ROWS.encode()), "bzip2 -dc"),
+            ("xz", "a.txt", lzma.compress(ROWS.encode()), "xz -dc"),
+            ("zstd", "a.jsonl", b"\x28\xb5\x2f\xfd\x04\x58", "zstd -dc"),
+            ("a tar archive", "a.tar", as_tar(ROWS), "tar -xOf"),
+            ("xz", "a.csv.gz", lzma.compress(ROWS.encode()), "xz -dc"),
+        )
+    },
+    **{
+        f"{kind} in a gzip": one(
+            "a.csv.gz",
+            gzip.compress(content),
+            f"data: '{{folder}}/a.csv.gz' is gzip that holds {kind}. Unpack it first: "
+            "gzip -dc {folder}/a.csv.gz > NEW_FILE",
+        )
+        for kind, content in (
+            ("gzip", gzip.compress(ROWS.encode())),
+            ("a tar archive", as_tar(ROWS)),
+        )
+    },
+    "parquet that is not named so": one(
+        "a.txt",
+        as_parquet({"text": ["a"]}),
+        "data: '{folder}/a.txt' is a parquet file, and cannot be read as text. Name it with the ending .parquet.",
+    ),
+    # --- text that is no UTF-8
+    **{
+        f"{name}: Latin-1": one(
+            name,
+            content.encode("latin1"),
+            f"data: '{{folder}}/{name}' is not UTF-8 text (line {line}, byte 0xf6). {LATIN}",
+        )
+        for name, content, line in (
+            ("a.txt", "gut\nschön\nmüde\n", 2),
+            ("a.csv", "text,label\nschön,a\nmüde,b\n", 2),
+            ("a.json", '{"text": "ö"}', 1),
+        )
+    },
+    "txt: a line of Latin-1 among UTF-8": one(
+        "a.txt",
+        "grün\nschön\n".encode() * 3 + "müde\n".encode("latin1") + b"gut\n",
+        "data: '{folder}/a.txt' mixes encodings: line 7, byte 0xfc is not UTF-8, though other lines are. Write that "
+        "line anew; iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8.",
+    ),
+    "csv: Latin-1 far below UTF-8": one(
+        "a.csv",
+        ("text,label\n" + "grün,a\n" * 100_000).encode() + "müde,b\n".encode("latin1") * 9,
+        "data: '{folder}/a.csv' mixes encodings: line 100,002, byte 0xfc is not UTF-8, though other lines are. Write "
+        "that line anew; iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8.",
+    ),
+    "txt: UTF-16": one(
+        "a.txt",
+        "gut".encode("utf-16"),
+        "data: '{folder}/a.txt' is UTF-16 text, wanted UTF-8. Convert it: "
+        "iconv -f UTF-16 -t UTF-8 {folder}/a.txt > NEW_FILE",
+    ),
+    "csv.gz: UTF-32": one(
+        "a.csv.gz",
+        gzip.compress(ROWS.encode("utf-32")),
+        "data: '{folder}/a.csv.gz' is UTF-32 text, wanted UTF-8. Convert it: "
+        "gzip -dc {folder}/a.csv.gz | iconv -f UTF-32 -t UTF-8 > NEW_FILE",
+    ),
+    **{
+        name: one(
+            "a.txt",
+            content,
+            f"data: '{{folder}}/a.txt' is no text: line {line} holds a NUL byte. Wanted a {FORMATS} file. "
+            "iconv -f UTF-16LE -t UTF-8 converts UTF-16 text; tr -d '\\000' removes a stray NUL.",
+        )
+        for name, content, line in (
+            ("txt: UTF-16 without its mark", "gut\nschön".encode("utf-16-le"), 1),
+            ("txt: a stray NUL", "gut\n\0\n", 2),
+            ("txt: a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 3),
+        )
+    },
+    "a pdf": one(
+        "a.pdf",
+        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+        f"data: '{{folder}}/a.pdf' is not UTF-8 text (line 2, byte 0xe2). {LATIN}",
+    ),
+    # --- paths
+    "a file that is not there": Case(
+        {},
+        "data.path={folder}/nowhere.csv",
+        f"data.path: no such file: '{{folder}}/nowhere.csv'. Give a {FORMATS} file, or a folder.",
+    ),
+    "a file of a split that is not there": Case(
+        {},
+        "data.path={folder} data.files.train=nowhere.csv",
+        f"data: no such file: '{{folder}}/nowhere.csv'. Give a {FORMATS} file.",
+    ),
+    "a folder without data": Case(
+        {"notes.md": "# Notes", "old": Path.mkdir},
+        "data.path={folder}",
+        "data.path: '{folder}' has no file train.*; it holds notes.md, old. Or name them in data.files.",
+    ),
+    "an empty folder": Case(
+        {},
+        "data.path={folder}",
+        "data.path: '{folder}' has no file train.*; it holds nothing. Or name them in data.files.",
+    ),
+    "two training files": Case(
+        {"train.csv": ROWS, "train.csv.gz": gzip.compress(ROWS.encode())},
+        "data.path={folder}",
+        "data.path: '{folder}' has 2 files for train (train.csv, train.csv.gz); name one in data.files.",
+    ),
+    "a folder for a file": Case(
+        {"below": Path.mkdir, "below/a.csv": ROWS},
+        "data.path={folder} data.files.train=below",
+        "data: '{folder}/below' is a folder, wanted a file; it holds a.csv. Name one of its files.",
+    ),
+    "a link that leads nowhere": one(
+        "a.csv",
+        lambda path: path.symlink_to("gone.csv"),
+        "data: '{folder}/a.csv' is a link to 'gone.csv', which is not there. Mend the link.",
+    ),
+    "a pipe": one(
+        "a.csv",
+        os.mkfifo,
+        "data: '{folder}/a.csv' is a pipe or a device, which cannot be read twice. Write it to a file first.",
+    ),
+    "no file at all": Case(
+        {}, "", "data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...)."
+    ),
+    "no training split": Case(
+        {"a.csv": ROWS},
+        "data.files.test={folder}/a.csv",
+        "data: files has no training split; it has: test. Name its file: data.files.train=...",
+    ),
+    "a split that there is not": Case(
+        {"a.csv": ROWS},
+        "data.files.train={folder}/a.csv +data.files.valid={folder}/a.csv",
+        "data.files: there is no split 'valid'. Did you mean 'validation'? Valid: test, train, validation.",
+    ),
+    "a hub id without a commit": Case(
+        {},
+        "data.hub={path:nobody/nothing}",
+        "data.hub: wanted path and revision (a commit, so that the rows stay), got nobody/nothing, None.",
+    ),
+    # --- columns and values
+    "a missing role": one(
+        "a.csv",
+        "review,stars\ngood,5\n",
+        "data.columns.text: files (train) has no column 'text'; it has: review, stars. "
+        "Say which one is the text: data.columns.text=NAME.",
+    ),
+    "a column that is not there": one(
+        "a.csv",
+        ROWS,
+        f"data.columns.label: files (train) has no column 'stars'; it has: text, label. {NAME_LABEL}",
+        "data.columns.label=stars",
+    ),
+    **{
+        f"{name} for text": one(
+            name, content, f"data.columns.text: column 'text' of files (train) holds lists, objects or bytes; {NO_TEXT}"
+        )
+        for name, content in (
+            ("bytes.parquet", as_parquet({"text": [b"a"], "label": ["x"]})),
+            ("lists.parquet", as_parquet({"text": [["a"]], "label": ["x"]})),
+            ("objects.jsonl", '{"text": "a", "label": "x"}\n{"text": {"b": 1}, "label": "x"}\n'),
+        )
+    },
+    **{
+        name: one(
+            file,
+            content,
+            f"data: row {row} of files (train) has no label in column 'label'. Fill it or drop the row.",
+        )
+        for name, file, content, row in (
+            ("csv: an empty label", "a.csv", "text,label\na,pos\nb,\n", 2),
+            ("csv: a blank label", "a.csv", "text,label\na,  \nb,pos\n", 1),
+            ("jsonl: a label that is missing", "a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n', 2),
+            ("jsonl: a label that is null", "a.jsonl", '{"text": "a", "label": null}\n', 1),
+            ("parquet: a label that is null", "a.parquet", as_parquet({"text": ["a", "b"], "label": [1, None]}), 2),
+            ("parquet: a class that is null", "a.parquet", as_classes([1, 0, -1]), 3),
+        )
+    },
+    "parquet: a class without a name": one(
+        "a.parquet",
+        as_classes([0, 1, 2]),
+        "data.columns.label: row 3 of files (train) holds 2 in column 'label'; wanted text or numbers. Write it as "
+        "text, or name another column: data.columns.label=NAME.",
+    ),
+    "one label": Case(
+        {"a.csv": "text,label\na,pos\nb,pos\nc,pos\n"},
+        "data.path={folder}/a.csv",
+        "data: the training split of files has one label only: 'pos'. Give it rows of two or more, or name another "
+        "column: data.columns.label=NAME.",
+    ),
+    "a label that train lacks": one(
+        "a.csv",
+        "text,label\n" + "a,pos\nb,neg\n" * 20 + "c,odd\n",
+        "data: the validation split has 1 label(s) that the training split never shows: 'odd'. It shows: 'neg', 'pos'. "
+        "Give it rows of them, or drop theirs here.",
+        "data.holdout=last",
+    ),
+    "labels that only the test file has": Case(
+        {"train.csv": ROWS, "test.csv": "text,label\na,odd\nb,new\n"},
+        "data.path={folder}",
+        "data: the test split has 2 label(s) that the training split never shows: 'new', 'odd'. It shows: 'neg', "
+        "'pos'. Give it rows of them, or drop theirs here.",
+    ),
+    # --- what the corpus is to be used for
+    "too few rows": Case(
+        {"a.csv": "text,label\na,pos\nb,neg\n"},
+        "data.path={folder}/a.csv",
+        "data: files has 1 row(s), too few to hold out a test split. Give it more rows, or data.test=0.",
+    ),
+    "a short document": one(
+        "a.txt",
+        "x",
+        "data: one text of 1 character(s) is too short to hold out a validation split. Give it more text, or "
+        "data.validation=0.",
+        "task=generate data.whole=true",
+    ),
+    "a share of one": one(
+        "a.csv", ROWS, "data.test: wanted a share between 0 and 1, got 1.0.", "data.test=1.0"
+    ),
+    "no row asked for": one("a.csv", ROWS, "data.max_rows: wanted 1 or more, got 0.", "data.max_rows=0"),
+    "an unknown way to hold out": one(
+        "a.csv",
+        ROWS,
+        "data.holdout: there is no 'lats'. Did you mean 'last'? Valid: last, random.",
+        "data.holdout=lats",
+    ),
+    "a stream for classes": one(
+        "a.csv", ROWS, "data.stream=true: only task=generate reads … Set data.stream=false.", "data.stream=true"
+    ),
+    "a vocabulary too small": one(
+        "a.csv", ROWS, "tokenizer.vocab_size: wanted 4 or more for word, got 3…", "tokenizer.vocab_size=3"
+    ),
+    "text without a word": one("a.txt", " \n" * 20, "tokenizer…no word token…", "task=generate"),
+    # --- further cases go here
+}  # fmt: skip
+# What only one of the two ways to read can tell, or tells in another way
+STREAMED = {
+    "json: a broken array": "data: '{folder}/a.json' is one JSON array, which has to be read whole. Set "
+    "data.streaming=false, or write one object a line: jq -c '.[]' {folder}/a.json > NEW_FILE.jsonl",
+    "json: a row of the array that is no object": "data: '{folder}/a.json' is one JSON array…",
+    "json: an empty array": "data: '{folder}/a.json' is one JSON array…",
+    "objects.jsonl for text": "data.columns.text: row 2 of files (train) holds {'b': '1'} in column 'text'; " + NO_TEXT,
+}
+ROLES = {"text": "text", "label": "label"}
+
+
+@functools.cache
+def composed(choices: tuple[str, ...]) -> DictConfig:
+    with initialize_config_module("lstm_readout.configs", version_base="1.3"):
+        config = compose("train", ["task=classify", "data=files", *choices])
+    return OmegaConf.masked_copy(config, ["task", "data", "tokenizer", "seed"])
+
+
+def configured(overrides: str) -> DictConfig:
+    """Return what the command line gives; Hydra composes each choice of groups once: that is the slow part."""
+    words = overrides.split()
+    choices = [word for word in words if "." not in word.partition("=")[0]]
+    config = copy.deepcopy(composed(tuple(choices)))
+    for override in OverridesParser.create().parse_overrides([word for word in words if word not in choices]):
+        OmegaConf.update(config, override.key_or_group, override.value())
+    return config
+
+
+def write(case: Case, folder: Path) -> None:
+    for name, content in case.files.items():
+        if callable(content):
+            content(folder / name)
+        else:
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def assert_told(error: UserError, message: str, folder: Path) -> None:
+    parts = message.replace("{folder}", str(folder)).split("…")
+    assert re.fullmatch(".*".join(map(re.escape, parts)), str(error)), str(error)
+    assert len(str(error)) < 500 + 4 * len(str(folder))
+
+
+@pytest.fixture(autouse=True)
+def _no_local_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LSTM_READOUT_DATA", raising=False)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_told_in_one_clear_message(case: str, tmp_path: Path) -> None:
+    write(CASES[case], tmp_path)
+    with pytest.raises(UserError) as caught:
+        build_data(configured(CASES[case].overrides.replace("{folder}", str(tmp_path))))
+    assert_told(caught.value, CASES[case].message, tmp_path)
+
+
+def rows_of(files: dict[str, str]) -> list[dict[str, Any]]:
+    return list(select_roles_of(stream_files(files, Path())["train"], ROLES, {}, "files (train)"))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case].reading])
+def test_a_stream_tells_the_same(case: str, tmp_path: Path) -> None:
+    write(CASES[case], tmp_path)
+    (name,) = CASES[case].files
+    with pytest.raises(UserError) as caught:
+        rows_of(find_files(tmp_path / name))
+    assert_told(caught.value, STREAMED.get(case) or CASES[case].message, tmp_path)
