@@ -3,10 +3,10 @@ TASK ?= classify
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup train test
+.PHONY: help setup train test test-torchtext
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,3 +23,8 @@ test: setup ## lint, check types and run the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# -m "not slow" is taken back by ARGS="-m ''": the whole suite
+test-torchtext: ## run the tests beside torch 2.3 and torchtext, in an environment of their own
+	python=$$(PYTHON=$(PYTHON) scripts/torchtext_environment.sh) && LSTM_READOUT_LANE=torchtext \
+	  $$python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)

@@ -1,8 +1,23 @@
-"""Callbacks that break a run on purpose, named from a test's command line."""
+"""Callbacks that break a run on purpose, named from a test's command line, and whether torchtext is here."""
 
 import os
 
+import pytest
 from lightning import Callback
+
+
+def has_torchtext() -> bool:
+    """Return whether torchtext loads; in its own lane it must."""
+    try:
+        import torchtext
+    except (ImportError, OSError):
+        assert os.environ.get("LSTM_READOUT_LANE") != "torchtext", "make test-torchtext installs torchtext"
+        return False
+    torchtext.disable_torchtext_deprecation_warning()
+    return True
+
+
+needs_torchtext = pytest.mark.skipif(not has_torchtext(), reason="needs torchtext: make test-torchtext")
 
 
 class SendSignal(Callback):

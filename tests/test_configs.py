@@ -8,7 +8,9 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from lstm_readout.config import check_targets
+from lstm_readout.tokenizer import TextTokenizer
 from lstm_readout.train import main
+from lstm_readout_test_tools import has_torchtext
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SMALL = ["debug=limited", "model.hidden_size=16", "model.embedding_size=8"]
@@ -16,6 +18,7 @@ CORPORA = ["imdb", "multi30k", "tinyshakespeare", "trec"]
 TASKS = ["classify", "generate", "translate"]
 SERVES = {"imdb": {"classify", "generate"}, "trec": {"classify", "generate"}, "tinyshakespeare": {"generate"}}
 SERVES["multi30k"] = {"translate", "generate"}
+NEEDS = {"tokenizer=file": ["tokenizer.path=tokenizer.json"]}
 
 
 def choices(group):
@@ -36,9 +39,13 @@ def _real_data():
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("group", ["tokenizer", "optimizer", "scheduler", "callbacks", "doctor", "logger", "debug"])
 def test_every_choice_trains_a_few_steps(task, group):
+    TextTokenizer.train(["some words of a tokenizer"], kind="bpe").backend.save("tokenizer.json")
     for choice in choices(group):
+        if choice == "torchtext" and not has_torchtext():
+            continue  # tests/torchtext
         small = [argument for argument in SMALL if not (group == "debug" and argument.startswith("debug"))]
-        main([f"task={task}", f"{group}={choice}", "data.max_rows=200", *small])
+        chosen = f"{group}={choice}"
+        main([f"task={task}", chosen, *NEEDS.get(chosen, []), "data.max_rows=200", *small])
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from lstm_readout.evaluate import main as evaluate
 from lstm_readout.predict import main as predict
 from lstm_readout.train import main as train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):

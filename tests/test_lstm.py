@@ -313,7 +313,7 @@ def test_an_input_of_the_wrong_width_or_type_is_refused():
     lstm, _ = build()
     with pytest.raises(RuntimeError, match="input_size"):
         lstm(packed([torch.zeros(2, I + 1, dtype=torch.float64)]))
-    with pytest.raises((RuntimeError, ValueError), match="dtype"):
+    with pytest.raises((RuntimeError, ValueError), match="type"):
         lstm(packed([torch.zeros(2, I)]))
 
 

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -30,8 +31,9 @@ def installed(built, tmp_path_factory):
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     (packages,) = folder.glob("lib/python*/site-packages")
-    # A path line, not a site folder: .pth files in it, such as an editable install's, are not read
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # Path lines, not site folders: .pth files in them, such as an editable install's, are not read
+    lent = [folder for folder in sys.path if folder.endswith("site-packages")]
+    (packages / "lent.pth").write_text("\n".join(lent) + "\n")
     command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(built)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return folder / "bin"

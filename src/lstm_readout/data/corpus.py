@@ -206,7 +206,7 @@ def _hashes(given: Any, root: Path) -> Any:
         return {column: _hashes(path, root) for column, path in given.items() if path}
     path = root / Path(given).expanduser()
     try:
-        return [path.name, hash_of_file(path)]
+        return [path.name, hash_of_file(path)] if path.is_file() else None  # no pipe, which one would wait for
     except OSError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from lstm_readout.errors import UserError
 from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer.special import EOS
 
+_HALF_CHARACTER = re.compile(".{0,20}[\ud800-\udfff].{0,20}", re.DOTALL)
 BLOCK_TEXTS, BLOCK_CHARACTERS = 1000, 4_000_000  # encoded together: encodings are far larger than the ids in them
 
 
@@ -37,7 +39,7 @@ def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def not_unicode(texts: Sequence[str]) -> UserError:
     """Return what to tell of texts that the backend cannot read."""
-    shown = next((text for text in texts if any("\ud800" <= character <= "\udfff" for character in text)), "")
+    shown = "".join(found[0] for found in map(_HALF_CHARACTER.search, texts) if found)
     return UserError(
         f"a text holds half a character (a lone surrogate), and cannot be read: {shown[:60]!a}. "
         "Was its encoding guessed wrong? Save it as UTF-8."

@@ -77,6 +77,7 @@ def _frequent(texts: Iterable[str], normalizer: normalizers.Normalizer | None, m
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text if normalizer is None else normalizer.normalize_str(text))
+    "".join(counts).encode()  # raises for a lone surrogate, as the backend does where it sees the texts
     frequent = [character for character, count in counts.items() if count >= min_frequency]
     return sorted(frequent, key=lambda character: (-counts[character], character))
 
