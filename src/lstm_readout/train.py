@@ -70,6 +70,8 @@ def train(config: DictConfig) -> float | None:
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:  # of what depends on the data, as its length
+        raise UserError(f"trainer: {error}") from error
     except Stopped as stop:
         log.warning("%s; saved. To go on: %s", stop, _command("train", f"resume={folder}"))
         sys.exit(stop.exit_code)

@@ -27,10 +27,12 @@ from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from pyarrow import parquet
+from tokenizers import Tokenizer, models
 
 from lstm_readout.build import build_data
 from lstm_readout.data.sources import find_files, select_roles_of, stream_files
 from lstm_readout.errors import UserError
+from lstm_readout.train import main as train
 
 Content = bytes | str | Callable[[Path], Any]
 
@@ -42,6 +44,7 @@ class Case(NamedTuple):
     overrides: str
     message: str
     reading: bool = False  # it is found while rows are read, so that a stream tells the same
+    training: bool = False  # it takes the model, too, to be found: before the first step
 
 
 def one(name: str, content: Content, message: str, overrides: str = "") -> Case:
@@ -467,7 +470,45 @@ CASES: dict[str, Case] = {
         "a.csv", ROWS, "tokenizer.vocab_size: wanted 4 or more for word, got 3…", "tokenizer.vocab_size=3"
     ),
     "text without a word": one("a.txt", " \n" * 20, "tokenizer…no word token…", "task=generate"),
-    # --- further cases go here
+    "as many labels as rows": one(
+        "a.csv",
+        "text,label\n" + "".join(f"x,text {i}\n" for i in range(10_000)),
+        "data.columns.label: files has 8,100 different labels in 8,100 training rows; is that column text? Name the "
+        "one with the labels: data.columns.label=NAME, or allow so many: data.max_labels=8100.",
+        "data.columns.label=label",
+    ),
+    "a tokenizer.json without special tokens": Case(
+        {"a.csv": ROWS, "t.json": Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")).to_str()},
+        "data.path={folder}/a.csv tokenizer=file tokenizer.path={folder}/t.json",
+        "tokenizer.eos_token: '{folder}/t.json' has no token by which a text usually ends.…",
+    ),
+    "a sample to stream": Case(
+        {},
+        "data=sample data.streaming=true",
+        "data.streaming=true: data=sample is generated in memory. Set data.streaming=false.",
+    ),
+    "a whole document to stream": one(
+        "a.txt", "a b\n", "data.whole=true…data.streaming…", "task=generate data.whole=true data.streaming=true"
+    ),
+    "word vectors of another width": Case(
+        {"a.csv": ROWS, "v.txt": "good 1 2 3\nbad 4 5 6\n"},
+        "data.path={folder}/a.csv vectors=file vectors.path={folder}/v.txt model.embedding_size=4",
+        "vectors.path: '{folder}/v.txt' has 3 numbers a word; model.embedding_size is 4. Set model.embedding_size=3.",
+        training=True,
+    ),
+    "a schedule over a stream of unknown length": Case(
+        {"a.csv": ROWS},
+        "data.path={folder}/a.csv data.streaming=true scheduler=cosine",
+        "scheduler=cosine: wanted the number of steps, but a streamed corpus has no length. Set trainer.max_steps=..., "
+        "or scheduler=constant.",
+        training=True,
+    ),
+    "a share of a stream of unknown length": Case(
+        {"a.csv": ROWS},
+        "data.path={folder}/a.csv data.streaming=true scheduler=constant trainer.limit_train_batches=0.5",
+        "trainer: …limit_train_batches…",
+        training=True,
+    ),
 }  # fmt: skip
 # What only one of the two ways to read can tell, or tells in another way
 STREAMED = {
@@ -517,10 +558,16 @@ def _no_local_copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_input_is_told_in_one_clear_message(case: str, tmp_path: Path) -> None:
+def test_bad_input_is_told_in_one_clear_message(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(CASES[case], tmp_path)
+    overrides = CASES[case].overrides.replace("{folder}", str(tmp_path))
+    if CASES[case].training:
+        with pytest.raises(SystemExit, match="2"):
+            train(["task=classify", "data=files", *overrides.split(), f"hydra.run.dir={tmp_path}/run"])
+        assert_told(UserError(capsys.readouterr().err.removeprefix("error: ")), CASES[case].message, tmp_path)
+        return
     with pytest.raises(UserError) as caught:
-        build_data(configured(CASES[case].overrides.replace("{folder}", str(tmp_path))))
+        build_data(configured(overrides))
     assert_told(caught.value, CASES[case].message, tmp_path)
 
 
