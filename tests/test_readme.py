@@ -38,6 +38,7 @@ def _files(tmp_path, monkeypatch):
     rows = [f"film {i} was {'good' if i % 2 else 'bad'},{'positive' if i % 2 else 'negative'}" for i in range(40)]
     Path("reviews.csv").write_text("review,stars\n" + "\n".join(rows) + "\n")
     Path("reviews.txt").write_text("good\nbad\n")
+    Path("large.txt").write_text("".join(f"line {i}\n" for i in range(600)))
     for name in ("pairs.de", "pairs.en"):
         Path(name).write_text("".join(f"satz {i}\n" for i in range(40)))
 

@@ -218,4 +218,4 @@ def test_a_sample_keeps_its_ceiling() -> None:
     assert made().ceiling == made().ceiling == {"bleu": 100.0}
     column = made().columns["test"]["target_text"]
     assert isinstance(column, TextColumn)
-    assert column[np.array([3, 1])] == [made().texts["test"]["target"][i] for i in (3, 1)]
+    assert column[np.array([3, 1])].tolist() == [made().texts["test"]["target"][i] for i in (3, 1)]

@@ -27,6 +27,7 @@ from lstm_readout.compare.table import Comparison, compared
 from lstm_readout.compare.variants import Variant, read_variants
 from lstm_readout.config import hydra_main, refuse
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.report import print_report
 from lstm_readout.errors import UserError
 from lstm_readout.evaluate import quiet_lightning
 from lstm_readout.report import write_json
@@ -48,6 +49,7 @@ def compare(config: DictConfig) -> None:
     if name == "generate":
         config.data.stream = True
     data = encoded_data(config)
+    print_report(data.report)
     if held_out(data) not in data.columns:
         raise UserError("data: nothing is held out to measure on. Set data.test=0.1.")
     variants = read_variants(config, data)

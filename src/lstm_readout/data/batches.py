@@ -29,8 +29,8 @@ class TextColumn:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def __getitem__(self, rows: np.ndarray) -> list[str]:
-        return self.texts.take(pyarrow.array(rows)).to_pylist()
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return np.array(self.texts.take(pyarrow.array(rows)).to_pylist(), dtype=object)
 
 
 Column = Ragged | np.ndarray | TextColumn
@@ -88,7 +88,7 @@ class TranslateBatch(NamedTuple):
     def collate(cls, columns: Columns, rows: np.ndarray) -> TranslateBatch:
         """Gather the rows' ``source`` and ``target``."""
         target = _ids(columns, "target")
-        references = list(columns["target_text"][rows])  # pyright: ignore[reportArgumentType]
+        references = columns["target_text"][rows].tolist()  # pyright: ignore
         return cls(pack(_ids(columns, "source"), rows), pack(target, rows, BOS), pack(target, rows).data, references)
 
     @property

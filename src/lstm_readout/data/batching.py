@@ -224,11 +224,12 @@ class RowDataset(Dataset):
         numbers = np.asarray(rows)
         if self.encode is None:
             return self.batch_type.collate(self.columns, numbers)
-        roles = [role for role, column in self.columns.items() if isinstance(column, Ragged)]
-        texts = {role: list(self.columns[f"{role}_text"][numbers]) for role in roles}  # pyright: ignore
-        labels = {role: column[numbers] for role, column in self.columns.items() if isinstance(column, np.ndarray)}
-        written = {f"{role}_text": np.array(some, dtype=object) for role, some in texts.items()}
-        return self.batch_type.collate({**labels, **written, **self.encode(texts)}, np.arange(len(rows)))
+        chosen: dict[str, Any] = {}
+        for name, column in self.columns.items():
+            if not isinstance(column, Ragged):
+                chosen[name] = column[numbers]
+        texts = {role: chosen[f"{role}_text"].tolist() for role in self.columns.keys() - chosen.keys()}
+        return self.batch_type.collate({**chosen, **self.encode(texts)}, np.arange(len(rows)))
 
 
 class StreamDataset(Dataset):

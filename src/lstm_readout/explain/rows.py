@@ -32,7 +32,7 @@ def small_batch(data: TextDataModule, number: int) -> Any:
     cut = {
         role: Ragged.from_lists([column.row(i)[:MOST_STEPS].tolist() for i in rows]) for role, column in texts.items()
     }
-    few = {role: cut[role] if role in cut else np.asarray(column)[rows] for role, column in columns.items()}
+    few = {role: cut[role] if role in cut else column[rows] for role, column in columns.items()}  # pyright: ignore
     return data.batch_type.collate(few, np.arange(len(rows)))  # pyright: ignore[reportAttributeAccessIssue]
 
 
