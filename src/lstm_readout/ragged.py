@@ -60,10 +60,7 @@ def pack(column: Ragged, rows: np.ndarray, first: int | None = None) -> PackedSe
     else:
         data = column.values[index - 1]  # at step 0 a neighbour's token, replaced in the next line
         data[: len(rows)] = first
-    sorted_indices = torch.from_numpy(order)
-    return PackedSequence(
-        torch.from_numpy(data.astype(np.int64)),
-        torch.from_numpy(alive.sum(1)),
-        sorted_indices,
-        torch.argsort(sorted_indices),
-    )
+    unsorted = np.empty_like(order)
+    unsorted[order] = np.arange(len(order))
+    arrays = (data.astype(np.int64), alive.sum(1), order, unsorted)
+    return PackedSequence(*map(torch.from_numpy, arrays))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +109,22 @@ def test_one_empty_text_is_a_batch(batch_type: type) -> None:
     }
     batch = batch_type.collate(columns, np.array([0]))
     assert batch.tokens == (2 if batch_type is TranslateBatch else 1)
+
+
+@pytest.mark.parametrize("made", [ClassifyBatch, GenerateBatch, TranslateBatch])
+def test_a_batch_travels_between_processes_without_shared_tensors(made: Any) -> None:
+    texts = Ragged.from_lists([[3, 4, EOS], [5, EOS]])
+    columns: Columns = {
+        **dict.fromkeys(("text", "source", "target"), texts),
+        "label": np.array([1, 0]),
+        "target_text": np.array(["a", "b"], dtype=object),
+    }
+    batch = made.collate(columns, np.array([1, 0]))
+    sent = bytes(ForkingPickler.dumps(batch))
+    assert b"torch" not in sent
+    received = pickle.loads(sent)
+    assert type(received) is made
+    for name in made._fields:
+        wanted, got = getattr(batch, name), getattr(received, name)
+        for one, other in zip(wanted, got, strict=True) if isinstance(wanted, tuple) else [(wanted, got)]:
+            assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other

@@ -8,7 +8,7 @@ Shapes: B rows; packed data is (tokens,).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow
@@ -43,6 +43,9 @@ class ClassifyBatch(NamedTuple):
     token_ids: PackedSequence
     labels: Tensor  # (B,) int64
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), *map(_plain, self))
+
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> ClassifyBatch:
         """Gather the rows' ``text`` and ``label``."""
@@ -64,6 +67,9 @@ class GenerateBatch(NamedTuple):
     continues: bool = False  # whether row i goes on where row i of the batch before ended
     scored: Tensor | None = None  # (predictions,) int64: which of the packed inputs they follow; None: all, in order
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), *map(_plain, self))
+
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> GenerateBatch:
         """Gather the rows' ``text`` as documents of their own."""
@@ -84,6 +90,9 @@ class TranslateBatch(NamedTuple):
     targets: Tensor  # (target tokens,) int64, in the packed order of target_inputs
     references: list[str]  # (B,) the targets as written
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), *map(_plain, self))
+
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> TranslateBatch:
         """Gather the rows' ``source`` and ``target``."""
@@ -95,6 +104,23 @@ class TranslateBatch(NamedTuple):
     def tokens(self) -> int:
         """Source tokens read and target tokens predicted."""
         return len(self.source.data) + len(self.targets)
+
+
+def _plain(part: Any) -> Any:
+    """Return arrays for tensors, so that a worker's batch travels in one message: torch would open a file for each."""
+    if isinstance(part, PackedSequence):
+        return tuple(map(_plain, part))
+    return part.numpy() if isinstance(part, Tensor) else part
+
+
+def _rebuild(batch_type: Any, *parts: Any) -> Any:
+    return batch_type(*map(_whole, parts))
+
+
+def _whole(part: Any) -> Any:
+    if isinstance(part, tuple):
+        return PackedSequence(*map(_whole, part))
+    return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
 
 
 def _ids(columns: Columns, role: str) -> Ragged:
