@@ -1,6 +1,8 @@
 """Train from a clone: ``python train.py task=classify data=imdb model.hidden_size=256``."""
 
-from lstm_readout.train import main
+import sys
+
+from lstm_readout.cli import main
 
 if __name__ == "__main__":
-    main()
+    main(["train", *sys.argv[1:]])

@@ -19,9 +19,9 @@ COMMANDS = {
 }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command that the first argument names."""
-    command, *arguments = sys.argv[1:] or ["--help"]
+    command, *arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):
         print("usage: lstm-readout COMMAND [key=value ...]\n")
         for name, purpose in COMMANDS.items():

@@ -16,7 +16,7 @@ def _byte_characters() -> list[str]:
 
 BYTE_CHARACTERS = _byte_characters()
 _BYTES = {character: number for number, character in enumerate(BYTE_CHARACTERS)}
-SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one away
+SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one of a text away
 _PART = re.compile("[\udc80-\udcff]")  # how Python's "surrogateescape" keeps a byte that is no character
 
 
@@ -32,10 +32,12 @@ def written(piece: str, decoder: decoders.Decoder | None) -> str:
         piece: the token as it stands in the vocabulary.
         decoder: the tokenizer's; it knows what stands for a space or a byte.
     """
-    text = piece if decoder is None else decoder.decode([piece])
+    if decoder is None:
+        return piece
+    if piece.startswith(SPACE) and SPACE not in decoder.decode(["x", piece]):
+        return piece.replace(SPACE, " ")
+    text = decoder.decode([piece])
     if "\ufffd" in text and all(character in _BYTES for character in piece):  # byte-level, and no whole character
         kept = bytes(_BYTES[character] for character in piece).decode("utf-8", errors="surrogateescape")
         return _PART.sub(lambda found: byte_token(ord(found[0]) - 0xDC00), kept)
-    if not text or "\ufffd" in text:
-        return piece
-    return " " + text.lstrip(" ") if piece.startswith(SPACE) else text
+    return piece if not text or "\ufffd" in text else text

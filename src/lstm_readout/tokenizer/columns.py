@@ -19,7 +19,7 @@ def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
     """Give the texts in lists of a bounded size.
 
     Raises:
-        UserError: one is no string.
+        UserError: one is no string, or holds half a character.
     """
     block: list[str] = []
     characters = 0
@@ -28,6 +28,10 @@ def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
             raise UserError(
                 f"text {number + 1} of {len(texts)}: wanted a string, got {text!r} ({type(text).__name__})."
             )
+        try:
+            text.encode()  # at a hundredth of the price of what follows; not every version of the backend refuses it
+        except UnicodeEncodeError as error:
+            raise not_unicode([text]) from error
         if block and (len(block) == BLOCK_TEXTS or characters + len(text) > BLOCK_CHARACTERS):
             yield block
             block, characters = [], 0

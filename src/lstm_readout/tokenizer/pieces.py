@@ -71,14 +71,14 @@ class PieceEncoder:
         if len(self.numbers) > MOST:
             self._forget()
         pieces = [self.cut(text) for text in texts]
-        ends = np.cumsum([len(one) for one in pieces], dtype=np.int64)
+        ends = np.cumsum([0, *(len(one) for one in pieces)])
         every = chain.from_iterable(pieces)
         numbers = np.fromiter(map(self.numbers.__getitem__, every), dtype=np.int64, count=int(ends[-1]))
         self._learn()
         lengths = self.known.lengths[numbers]
         starts = np.concatenate(([0], np.cumsum(lengths)))  # where each piece begins in the result
         index = np.arange(starts[-1]) + np.repeat(self.known.offsets[numbers] - starts[:-1], lengths)
-        return Ragged(self.known.values[index], starts[np.concatenate(([0], ends))])
+        return Ragged(self.known.values[index], starts[ends])
 
     @cached_property
     def _bordered(self) -> Tokenizer:

@@ -44,12 +44,27 @@ SPLITTERS = {
 
 
 def splitter(name: str) -> Callable[[str], list[str]]:
-    """Return the rule: a text -> words.
+    """Return the rule: a text -> words, which raises ``UserError`` for a text that its library fails at.
 
     Raises:
         UserError: its library is not installed.
     """
-    return _loaded(name, SPLITTERS[name].split)
+    return guarded(name, _loaded(name, SPLITTERS[name].split))
+
+
+def guarded(name: str | None, split: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    """Return the rule; for a text that it fails at it raises ``UserError``."""
+
+    def split_or_tell(text: str) -> list[str]:
+        try:
+            return split(text)
+        except Exception as error:  # revtok's "subword" fails at a few texts
+            raise UserError(
+                f"tokenizer.name={name}: fails at a text ({type(error).__name__}: {error}): {text[:60]!a}. "
+                "Choose another tokenizer.name, or leave such texts out."
+            ) from error
+
+    return split_or_tell
 
 
 def joiner(name: str | None) -> Callable[[list[str]], str] | None:

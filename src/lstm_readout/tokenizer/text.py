@@ -172,11 +172,7 @@ class TextTokenizer:
         encode = self._encode_drawing if training and self.resamples else self._encode
         columns, cut = [], 0
         for block in blocks(texts):
-            try:
-                column = encode(block)
-            except (TypeError, UnicodeEncodeError) as error:
-                raise not_unicode(block) from error
-            column, shortened = ended(self._renumbered(column), self.max_length, self.keep)
+            column, shortened = ended(self._renumbered(encode(block)), self.max_length, self.keep)
             columns.append(column)
             cut += shortened
         return joined(columns), cut
