@@ -75,17 +75,16 @@ def streaming_memory(gigabytes: float = GIGABYTES) -> Result:
 
 
 def write_text(path: Path, gigabytes: float) -> None:
-    """Write lines of 5 to 40 words drawn from 50,000 by Zipf's law."""
+    """Write lines of 5 to 39 words drawn from 50,000 by Zipf's law: 32 MB of them, again and again."""
     random = np.random.default_rng(0)
     words = np.array([f"w{i:x}" for i in range(50_000)], dtype=object)
     frequency = 1 / np.arange(1, len(words) + 1)
-    frequency /= frequency.sum()
-    with path.open("w") as file:
-        while path.stat().st_size < gigabytes * 2**30:
-            drawn = iter(words[random.choice(len(words), 400_000, p=frequency)].tolist())
-            lines = (" ".join(islice(drawn, int(count))) for count in random.integers(5, 40, 16_000))
-            file.write("\n".join(line for line in lines if line) + "\n")
-            file.flush()
+    drawn = iter(words[random.choice(len(words), 8_000_000, p=frequency / frequency.sum())].tolist())
+    lines = [" ".join(islice(drawn, int(count))) for count in random.integers(5, 40, 300_000)]
+    block = "".join(f"{line}\n" for line in lines).encode()
+    with path.open("wb") as file:
+        for _ in range(round(gigabytes * 2**30 / len(block))):
+            file.write(block)
 
 
 def environment() -> dict[str, str]:
