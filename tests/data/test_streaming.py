@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -25,6 +26,7 @@ from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.streaming import HELD_OUT, StreamedBatches, TrainingRows, blocks
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
+from lstm_readout.train import main as train
 
 WORDS = [f"w{i}" for i in range(40)]
 TOKENIZER = TextTokenizer.train([" ".join(WORDS)])
@@ -325,3 +327,21 @@ def test_two_processes_of_two_workers_share_a_file(tmp_path: Path) -> None:
     assert len(parts[0]) == len(parts[1])
     everything = [row for part in parts for batch in part for row in batch]
     assert sorted(everything) == sorted(f"row {i}" for i in range(147))
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "a.csv", ["text,label", *(f"{row['text']},{row['label']}" for row in documents(120))])
+    run = ["task=classify", "data=files", f"data.path={path}", "data.streaming=true", "data.shuffle_buffer=16"]
+    run += ["data.batch_size=4", "data.num_workers=2", "scheduler=constant", "trainer.max_epochs=2"]
+    run += ["model.hidden_size=4", "model.embedding_size=4", "model.word_dropout=0.3"]
+    train([*run, "hydra.run.dir=whole"])
+    killer = f"+callbacks.killer={{_target_: lstm_readout_test_tools.SendSignal, step: 31, number: {signal.SIGINT:d}}}"
+    with pytest.raises(SystemExit, match="130"):
+        train([*run, killer, "hydra.run.dir=stopped"])
+    train(["resume=stopped", "callbacks.killer=null"])
+    whole, resumed = (
+        torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True) for folder in ("whole", "stopped")
+    )
+    assert resumed["global_step"] == whole["global_step"] == 48
+    assert all(torch.equal(resumed["state_dict"][name], whole["state_dict"][name]) for name in whole["state_dict"])

@@ -122,7 +122,7 @@ class StreamedBatches(IterableDataset):
         self.rows, self.vocabulary, self.batch_type = rows, vocabulary, batch_type
         self.batch_size, self.max_tokens, self.pool, self.buffer = batch_size, max_tokens, pool, buffer
         self.seed, self.window, self.resume_at = seed, window, resume_at
-        self.epoch = 0
+        self.epoch = resume_at[0]  # Lightning asks for the first batch of a run before it sets the epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch; workers start after it."""
