@@ -37,7 +37,13 @@ def _real_data():
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("group", ["tokenizer", "optimizer", "scheduler", "callbacks", "doctor", "logger", "debug"])
+@pytest.mark.parametrize(
+    "group",
+    [
+        *("tokenizer", "optimizer", "scheduler"),
+        *(pytest.param(group, marks=pytest.mark.slow) for group in ("callbacks", "doctor", "logger", "debug")),
+    ],
+)
 def test_every_choice_trains_a_few_steps(task, group):
     TextTokenizer.train(["some words of a tokenizer"], kind="bpe").backend.save("tokenizer.json")
     chosen = choices(group)

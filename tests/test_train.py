@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lstm_readout.tokenizer import TextTokenizer
 from lstm_readout.train import main
 
 SMALL = ["data.max_rows=150", "trainer.max_epochs=2", "model.hidden_size=16", "model.embedding_size=8"]
@@ -83,7 +84,7 @@ STOP_AND_RESUME = {
 
 
 @pytest.mark.parametrize("case", sorted(STOP_AND_RESUME))
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_to_the_same_weights(case, number, capsys):
     given = [*STOP_AND_RESUME[case], *SMALL]
     main([*given, "hydra.run.dir=whole"])
@@ -113,6 +114,22 @@ def test_a_run_stopped_between_epochs_goes_on_to_the_same_weights():
         torch.load(f"{folder}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for folder in ("whole", "part")
     )
     assert all(torch.equal(whole[name], rest[name]) for name in whole)
+
+
+def test_a_resumed_run_fits_no_tokenizer_again(monkeypatch):
+    given = ["task=classify", "tokenizer=unigram", "tokenizer.vocab_size=400", "data.cache=false", *SMALL]
+    killer = "+callbacks.killer={_target_: lstm_readout_test_tools.FailAfterEpoch, epoch: 0}"
+    with pytest.raises(SystemExit):
+        main([*given, killer, "hydra.run.dir=part"])
+    before = torch.load("part/checkpoints/last.ckpt", weights_only=True)["hyper_parameters"]
+
+    def refit(*arguments, **options):
+        raise AssertionError("two trainings of a unigram tokenizer differ")
+
+    monkeypatch.setattr(TextTokenizer, "train", refit)
+    main(["resume=part", "callbacks.killer=null"])
+    after = torch.load("part/checkpoints/last.ckpt", weights_only=True)["hyper_parameters"]
+    assert after["vocabulary"] == before["vocabulary"]
 
 
 def test_resuming_what_is_no_run_is_refused(capsys):

@@ -15,6 +15,7 @@ from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.ragged import Ragged
 from lstm_readout.tasks.base import Task
+from lstm_readout.tokenizer import Vocabulary
 from lstm_readout.vectors import Place, PretrainedVectors
 
 
@@ -27,13 +28,20 @@ def build(config: DictConfig) -> tuple[Task, TextDataModule]:
     return build_task(config, data), data
 
 
-def build_data(config: DictConfig) -> TextDataModule:
-    """Read and encode the data; tokenizers are fitted on it."""
+def build_data(config: DictConfig, vocabulary: Vocabulary | None = None) -> TextDataModule:
+    """Read and encode the data.
+
+    Args:
+        config: the configuration.
+        vocabulary: that of a run that goes on; else tokenizers and labels are fitted on the data.
+    """
     task_class: type[Task] = get_class(config.task._target_)
     data: TextDataModule = instantiate(config.data, _partial_=True, _convert_="all")(
         roles=task_class.roles,
         batch_type=task_class.batch_type,
         tokenizer=instantiate(config.tokenizer),
+        vocabulary=vocabulary,
+        seen=vocabulary is not None,
         seed=config.seed,
     )
     data.setup()

@@ -57,11 +57,12 @@ def train(config: DictConfig) -> float | None:
 
     task_class: type[Task] = get_class(config.task._target_)
     checkpoint = None if config.resume is None else folder / "checkpoints" / "last.ckpt"
-    resumed = None if checkpoint is None else read_checkpoint(checkpoint, task_class.name).config  # tells, if broken
-    data = build_data(config)
+    resumed = None if checkpoint is None else read_checkpoint(checkpoint, task_class.name)  # tells, if it is broken
+    # Not fitted again: training a unigram or wordpiece tokenizer twice gives other ids
+    data = build_data(config, resumed and resumed.vocabulary)
     print_report(data.report)
     write_report(data.report, folder)
-    task = build_task(config, data, resumed)
+    task = build_task(config, data, resumed and resumed.config)
     log.info("%s", _answer(task, data))
 
     if config.resume is not None:

@@ -131,7 +131,7 @@ class TextDataModule(LightningDataModule):
             max_rows=max_rows,
             seed=seed,
             alone="train" if fitted_here else "test",
-            train=vocabulary is None,
+            train=fitted_here,
         )
         self.roles, self.batch_type, self.fit_tokenizer, self.given_vocabulary = (
             roles,
