@@ -40,8 +40,11 @@ def _real_data():
 @pytest.mark.parametrize(
     "group",
     [
-        *("tokenizer", "optimizer", "scheduler"),
-        *(pytest.param(group, marks=pytest.mark.slow) for group in ("callbacks", "doctor", "logger", "debug")),
+        *("optimizer", "scheduler"),
+        *(
+            pytest.param(group, marks=pytest.mark.slow)
+            for group in ("tokenizer", "callbacks", "doctor", "logger", "debug")
+        ),
     ],
 )
 def test_every_choice_trains_a_few_steps(task, group):

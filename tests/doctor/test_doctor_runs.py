@@ -120,6 +120,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", sorted(RUNS))
 def test_training_is_the_same_with_and_without_the_doctor(case, capsys):
     for name in ("default", "off"):

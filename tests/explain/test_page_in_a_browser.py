@@ -16,6 +16,8 @@ from small_models import small_task
 from lstm_readout.explain.explanation import explanation_of
 from lstm_readout.explain.page import page_of
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
