@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from lstm_readout import DocumentClassifier, TextGenerator, Translator
 from lstm_readout.data.samples import sample
@@ -27,12 +26,7 @@ def runs(tmp_path_factory):
     def run(task):
         if task not in made:
             made[task] = tmp_path_factory.mktemp("runs") / task
-            threads = torch.get_num_threads()
-            torch.set_num_threads(2)
-            try:
-                train([f"task={task}", f"hydra.run.dir={made[task]}"])
-            finally:
-                torch.set_num_threads(threads)
+            train([f"task={task}", f"hydra.run.dir={made[task]}"])
         return made[task]
 
     return run

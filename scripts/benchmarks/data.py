@@ -75,15 +75,15 @@ def streaming_memory(gigabytes: float = GIGABYTES) -> Result:
 
 
 def write_text(path: Path, gigabytes: float) -> None:
-    """Write lines of 5 to 39 long words drawn from 50,000 by Zipf's law: 110 MB of them, again and again."""
+    """Write lines of 5 to 39 long words drawn from 50,000 by Zipf's law: 11 MB of them, again and again."""
     random = np.random.default_rng(0)
     words = np.array([f"word{i:012x}" for i in range(50_000)], dtype=object)
     frequency = 1 / np.arange(1, len(words) + 1)
-    drawn = iter(words[random.choice(len(words), 8_000_000, p=frequency / frequency.sum())].tolist())
-    lines = [" ".join(islice(drawn, int(count))) for count in random.integers(5, 40, 300_000)]
+    drawn = iter(words[random.choice(len(words), 800_000, p=frequency / frequency.sum())].tolist())
+    lines = [" ".join(islice(drawn, int(count))) for count in random.integers(5, 40, 30_000)]
     block = "".join(f"{line}\n" for line in lines).encode()
     with path.open("wb") as file:
-        for _ in range(round(gigabytes * 2**30 / len(block))):
+        for _ in range(max(1, round(gigabytes * 2**30 / len(block)))):
             file.write(block)
 
 
