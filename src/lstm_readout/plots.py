@@ -34,7 +34,7 @@ def plot_learning_curve(folder: Path, monitor: str) -> None:
         if curves[name]:
             axes[0, 0].plot(*zip(*curves[name], strict=True), style, label=name.removesuffix("_step"))
     axes[0, 0].set(xlabel="step", ylabel="loss (nats)")
-    axes[0, 0].legend()
+    axes[0, 0].legend(loc="best")  # said, for matplotlib warns of its own choice when the machine is slow
     if monitor != "val/loss" and curves[monitor]:
         axes[0, 1].plot(*zip(*curves[monitor], strict=True), "o-")
         axes[0, 1].set(xlabel="step", ylabel=monitor)

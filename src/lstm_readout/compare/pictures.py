@@ -52,7 +52,7 @@ def draw_probes(probes: dict[str, Any], folder: Path) -> list[str]:
             if curve.get("log"):
                 axes.set_xscale("log", base=2)
             if len(curve["lines"]) > 1:
-                axes.legend()
+                axes.legend(loc="best")
             axes.grid(color="0.9")
             _save(figure, folder / name)
             written.append(f"{name}.svg")
