@@ -19,6 +19,7 @@ from hypothesis import settings  # noqa: E402
 
 torch.set_num_threads(1)
 settings.register_profile("tests", deadline=None, max_examples=40)
+settings.register_profile("long", deadline=None, max_examples=10_000)
 settings.load_profile("tests")
 
 

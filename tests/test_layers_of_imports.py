@@ -13,7 +13,7 @@ import lstm_readout
 
 ROOT = Path(lstm_readout.__file__).parent
 FLOORS = [
-    {"errors", "lstm", "ragged", "tokenizer", "vectors", "vector_file", "torchtext"},
+    {"errors", "engine", "lstm", "ragged", "tokenizer", "vectors", "vector_file", "torchtext"},
     {"models", "decoding", "checkpoint", "pipelines", "doctor", ""},  # "": the package itself, with LSTM and pipelines
     {"data", "baselines", "tasks", "callbacks", "memory", "plots", "report", "doctor.callback", "doctor.project"},
     {"config", "overrides", "schema", "composer", "arguments", "build", "train", "evaluate", "predict", "cli"}

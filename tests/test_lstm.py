@@ -5,29 +5,36 @@ Shapes: B rows, T steps, I input_size, H hidden_size, O = proj_size or H, L num_
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 from torch.testing import assert_close
 
 from lstm_readout import LSTM, LSTMState
+from lstm_readout.engine import lay_out
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import each_token
 
 I, H = 3, 4  # noqa: E741 - the letters of the shapes
 RAW = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+ENGINES = ["runs", "padded", "packed", "auto", 3.0]  # 3.0: as if beginning a block cost what 3 rows cost
 CELLS = [("lstm", 0), ("lstm", 3), ("gru", 0), ("rnn", 0)]  # cell, proj_size
 
 
-def build(cell: str = "lstm", proj_size: int = 0, **arguments: Any) -> tuple[LSTM, nn.RNNBase]:
-    """Make an LSTM and a torch.nn module of the same weights, both in float64."""
+def build(cell: str = "lstm", proj_size: int = 0, engine: Any = "auto", **arguments: Any) -> tuple[LSTM, nn.RNNBase]:
+    """Make an LSTM and a torch.nn module of the same weights, both in float64; a number as engine: its block_cost."""
     raw = RAW[cell](I, H, **({"proj_size": proj_size} if proj_size else {}), **arguments).double()
-    lstm = LSTM(I, H, cell=cell, proj_size=proj_size, **arguments).double()
+    name = engine if isinstance(engine, str) else "auto"
+    lstm = LSTM(I, H, cell=cell, proj_size=proj_size, engine=name, **arguments).double()
+    if not isinstance(engine, str):
+        lstm.block_cost = engine
     lstm.rnn.load_state_dict(raw.state_dict())
     return lstm, raw
 
@@ -87,13 +94,14 @@ def assert_equals_singles(lstm: LSTM, raw: nn.RNNBase, lengths: list[int], with_
     assert_close(ours_gradients, gradients(theirs, inputs + [raw.get_parameter(name) for name in names]))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("with_state", [False, True], ids=["zeros", "state"])
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["uni", "bi"])
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @pytest.mark.parametrize(("cell", "proj_size"), CELLS)
-def test_packed_equals_each_row_alone(cell, proj_size, num_layers, bidirectional, bias, with_state):
-    lstm, raw = build(cell, proj_size, num_layers=num_layers, bidirectional=bidirectional, bias=bias)
+def test_packed_equals_each_row_alone(cell, proj_size, num_layers, bidirectional, bias, with_state, engine):
+    lstm, raw = build(cell, proj_size, engine, num_layers=num_layers, bidirectional=bidirectional, bias=bias)
     assert_equals_singles(lstm, raw, [2, 5, 1, 5, 3], with_state)
 
 
@@ -103,15 +111,17 @@ def test_packed_equals_each_row_alone(cell, proj_size, num_layers, bidirectional
     num_layers=st.integers(1, 2),
     bidirectional=st.booleans(),
     with_state=st.booleans(),
+    engine=st.sampled_from(ENGINES),
 )
-@example([1], ("lstm", 0), 1, True, True)
-@example([7], ("lstm", 0), 2, True, False)
-@example([1, 1, 1], ("lstm", 0), 2, True, True)
-@example([4, 4, 4], ("lstm", 0), 2, True, True)
-@example([1, 2, 3, 4], ("lstm", 0), 2, True, True)
-@example([4, 3, 2, 1], ("lstm", 0), 2, True, True)
-def test_packed_equals_each_row_alone_for_any_lengths(lengths, cell, num_layers, bidirectional, with_state):
-    lstm, raw = build(*cell, num_layers=num_layers, bidirectional=bidirectional)
+@settings(parent=settings(), max_examples=max(300, settings().max_examples))  # 10,000 in scripts/check_engine.py
+@example([1], ("lstm", 0), 1, True, True, "padded")
+@example([7], ("lstm", 0), 2, True, False, "runs")
+@example([1, 1, 1], ("lstm", 0), 2, True, True, "padded")
+@example([4, 4, 4], ("lstm", 0), 2, True, True, "runs")
+@example([1, 2, 3, 4], ("lstm", 0), 2, True, True, "runs")
+@example([4, 3, 2, 1], ("lstm", 0), 2, True, True, 3.0)
+def test_packed_equals_each_row_alone_for_any_lengths(lengths, cell, num_layers, bidirectional, with_state, engine):
+    lstm, raw = build(*cell, engine, num_layers=num_layers, bidirectional=bidirectional)
     assert_equals_singles(lstm, raw, lengths, with_state)
 
 
@@ -130,10 +140,11 @@ def test_packed_equals_the_packed_call_of_the_inner_module(cell, proj_size, bidi
     assert_close((h_n, c_n) if cell == "lstm" else h_n, last)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("inference", [False, True])
 @pytest.mark.parametrize(("cell", "proj_size"), CELLS)
-def test_float32_equals_each_row_alone(cell, proj_size, inference):
-    lstm, raw = (module.float() for module in build(cell, proj_size, num_layers=2, bidirectional=True))
+def test_float32_equals_each_row_alone(cell, proj_size, inference, engine):
+    lstm, raw = (module.float() for module in build(cell, proj_size, engine, num_layers=2, bidirectional=True))
     rows = random_rows([3, 9, 1, 4], torch.float32)
     with torch.inference_mode(inference):
         assert_close(together(lstm, rows, None), singles(raw, rows, None), rtol=1e-4, atol=1e-6)
@@ -146,6 +157,50 @@ def test_output_of_a_packed_sequence_keeps_its_order_and_lengths():
     assert [len(row) for row in unpack_sequence(output)] == [2, 5, 3]
     assert output.batch_sizes is sequence.batch_sizes
     assert output.sorted_indices is sequence.sorted_indices
+
+
+@pytest.mark.parametrize(
+    ("cost", "rows", "steps"),
+    [
+        (0.0, [5, 4, 2], [1, 1, 3]),  # one block for each run of equal batch size
+        (1.5, [5, 4, 2], [1, 1, 3]),  # 15 rows and three blocks: 19.5, as with two; and nothing is to be copied
+        (2.0, [5, 2], [2, 3]),  # 16 rows and two blocks: 20; 15 rows and three blocks: 21
+        (9.5, [5], [5]),  # 25 rows and one block: 34.5; 16 rows and two blocks: 35
+        (math.inf, [5], [5]),
+    ],
+)
+def test_blocks_are_cut_where_it_costs_least(cost, rows, steps):
+    sequence = packed(random_rows([5, 1, 2, 5, 2]))  # batch sizes 5, 4, 2, 2, 2
+    layout = lay_out(sequence.batch_sizes, cost)
+    assert (layout.rows, layout.steps) == (rows, steps)
+    assert (layout.places is None) == (len(rows) == 3)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=7), st.floats(0.5, 20))
+def test_no_other_cut_costs_less(lengths, cost):
+    batch_sizes = packed(random_rows(lengths)).batch_sizes
+    sizes, counts = (x.tolist() for x in torch.unique_consecutive(batch_sizes, return_counts=True))
+
+    def total(rows: list[int], steps: list[int]) -> float:
+        return sum(cost + row * step for row, step in zip(rows, steps, strict=True))
+
+    every = []
+    for cuts in product([False, True], repeat=len(sizes) - 1):
+        first = [0, *(run + 1 for run, cut in enumerate(cuts) if cut), len(sizes)]
+        every.append(total([sizes[run] for run in first[:-1]], [sum(counts[a:b]) for a, b in pairwise(first)]))
+    layout = lay_out(batch_sizes, cost)
+    copying = 0.05 * sum(lengths) if layout.places is not None else 0.0
+    assert total(layout.rows, layout.steps) + copying <= min(every) + 0.05 * sum(lengths) + 1e-9
+
+
+def test_a_cell_state_is_held_whatever_the_weights():
+    lstm, _ = (module.float() for module in build(engine="padded"))
+    for parameter in lstm.parameters():
+        parameter.data *= 50
+    rows = random_rows([400, 2], torch.float32)
+    _, h_n, c_n = lstm(packed(rows))
+    _, h_alone, c_alone = lstm(packed(rows[1:]))
+    assert_close((h_n[:, 1:], c_n[:, 1:]), (h_alone, c_alone), rtol=1e-5, atol=1e-7)
 
 
 # One row and its neighbours
@@ -282,6 +337,11 @@ def test_dropout_with_one_layer_warns():
 def test_an_unknown_cell_is_refused_with_the_nearest_one():
     with pytest.raises(UserError, match=r"cell: there is no 'lstn'\. Did you mean 'lstm'\? Valid: gru, lstm, rnn\."):
         LSTM(I, H, cell="lstn")  # type: ignore[arg-type]
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest_one():
+    with pytest.raises(UserError, match=r"engine: there is no 'pack'\. Did you mean 'packed'\?"):
+        LSTM(I, H, engine="pack")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
+from lstm_readout.engine import Engine, cost_of_a_block, holding, lay_out, reversal, run_blocks
 from lstm_readout.errors import UserError, did_you_mean
 
 Cell = Literal["lstm", "gru", "rnn"]
@@ -76,18 +78,18 @@ class LSTM(nn.Module):
     The arguments are those of ``torch.nn.LSTM``, and ``cell`` chooses ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
     ``state_dict`` keys are PyTorch's, below ``rnn.``.
 
-    A ``PackedSequence`` on CPU runs as its *runs of equal batch size*: inside ``PackedSequence.data`` the steps
-    that share one entry of ``batch_sizes`` are one contiguous (steps, rows, I) block, which the dense kernel takes as
-    it lies. The numbers are those of the packed call, whose own CPU kernel is several times slower on long
-    rows. On other devices the packed call itself is used (cuDNN handles it well).
+    ``engine`` chooses how a ``PackedSequence`` is run; the numbers are those of the packed call, whatever it is.
+    ``runs``: the steps that share one batch size are one dense block, nothing is padded. ``padded``: one dense block.
+    ``packed``: PyTorch's own packed call, whose CPU kernel is several times slower on long rows. ``auto``: on CPU dense
+    blocks, as many as pay (see ``engine.py``); elsewhere the packed call, which cuDNN runs well.
 
     ``forget_bias`` is added to the forget gate's bias at the start: with 1 a cell keeps what it has until it learns to
     forget (Jozefowicz, Zaremba and Sutskever 2015, "An Empirical Exploration of Recurrent Network Architectures").
     gru and rnn have no such gate, and ``bias=False`` no such bias: there it does nothing.
 
     Raises:
-        UserError: for an unknown ``cell``, sizes that ``torch.nn.LSTM`` refuses, or ``proj_size`` with a cell other
-            than ``lstm``.
+        UserError: for an unknown ``cell`` or ``engine``, sizes that ``torch.nn.LSTM`` refuses, or ``proj_size`` with a
+            cell other than ``lstm``.
     """
 
     def __init__(
@@ -103,10 +105,13 @@ class LSTM(nn.Module):
         proj_size: int = 0,
         cell: Cell = "lstm",
         forget_bias: float = 0.0,
+        engine: Engine = "auto",
     ) -> None:
         super().__init__()
         if cell not in get_args(Cell):
             raise UserError(f"cell: there is no '{cell}'. {did_you_mean(str(cell), get_args(Cell))}")
+        if engine not in get_args(Engine):
+            raise UserError(f"engine: there is no '{engine}'. {did_you_mean(str(engine), get_args(Engine))}")
         if proj_size and cell != "lstm":
             raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
         if dropout and num_layers == 1:
@@ -116,6 +121,8 @@ class LSTM(nn.Module):
             )
         projection = {"proj_size": proj_size} if cell == "lstm" else {}
         self.cell: Cell = cell
+        self.engine: Engine = engine
+        self.block_cost = cost_of_a_block(engine, hidden_size)
         try:
             self.rnn = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](
                 input_size,
@@ -143,27 +150,36 @@ class LSTM(nn.Module):
             input: (T, B, I), (B, T, I) with ``batch_first``, or packed (tokens, I).
             state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; zeros when not given.
         """
-        if isinstance(input, PackedSequence) and input.data.device.type == "cpu":
-            return self._forward_runs(input, state)
+        if isinstance(input, PackedSequence) and self._in_blocks(input.data):
+            return self._forward_blocks(input, state)
         first = None if state is None else state.h if state.c is None else (state.h, state.c)
         output, last = self.rnn(input, first)
         h_n, c_n = last if self.cell == "lstm" else (last, None)
         return LSTMOutput(output, h_n, c_n)
 
-    def _forward_runs(self, packed: PackedSequence, state: LSTMState | None) -> LSTMOutput:
-        """Layer after layer and direction after direction, each over the runs of equal batch size."""
+    def _in_blocks(self, data: Tensor) -> bool:
+        return data.device.type == "cpu" if self.engine == "auto" else self.engine != "packed"
+
+    def _forward_blocks(self, packed: PackedSequence, state: LSTMState | None) -> LSTMOutput:
+        """Layer after layer and direction after direction, each over dense blocks of steps."""
         rnn, data = self.rnn, packed.data
         directions = 2 if rnn.bidirectional else 1
-        rows, steps = (x.tolist() for x in torch.unique_consecutive(packed.batch_sizes, return_counts=True))
+        layout = lay_out(packed.batch_sizes, self.block_cost)
+        turned = reversal(packed) if directions == 2 else None
+        holds = self.cell == "lstm"
         first = self._first_state(packed, state)
-        finals: list[tuple[Tensor, ...]] = []  # one (h,) or (h, c) a layer and direction
+        finals: list[list[Tensor]] = []  # [h] or [h, c] of a layer and direction
         for layer in range(rnn.num_layers):
             outputs = []
             for direction in range(directions):
                 index = layer * directions + direction
-                run = self._descending if direction else self._ascending
-                output, final = run(data, rows, steps, [s[index : index + 1] for s in first], rnn.all_weights[index])
-                outputs.append(output)
+                weights = rnn.all_weights[index]
+                if holds and layout.places is not None:
+                    weights = [holding(weights[0]), *weights[1:]]
+                given = [s[index : index + 1] for s in first]
+                read = data.index_select(0, turned) if direction and turned is not None else data
+                output, final = run_blocks(read, layout, given, partial(self._dense, weights), holds)
+                outputs.append(output.index_select(0, turned) if direction and turned is not None else output)
                 finals.append(final)
             data = torch.cat(outputs, dim=-1) if directions == 2 else outputs[0]  # (tokens, D * O)
             if rnn.dropout and layer < rnn.num_layers - 1:
@@ -190,42 +206,10 @@ class LSTM(nn.Module):
             parts = [part[:, packed.sorted_indices] for part in parts]
         return parts
 
-    def _ascending(
-        self, data: Tensor, rows: list[int], steps: list[int], state: list[Tensor], weights: list[Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Go from the first step on: the batch shrinks, and a row's state is kept as the row ends."""
-        outputs, ended = [], []
-        # split, not slices: the gradient of a split is one concatenation, that of a slice a full-size zero tensor
-        for block, row, step in zip(_blocks(data, rows, steps), rows, steps, strict=True):
-            if row < state[0].shape[1]:
-                parts = [s.split([row, s.shape[1] - row], dim=1) for s in state]
-                ended.append([rest for _, rest in parts])
-                state = [alive for alive, _ in parts]
-            output, *state = self._dense(block.view(step, row, -1), state, weights)
-            outputs.append(output.flatten(0, 1))
-        ended.append(state)
-        return torch.cat(outputs), tuple(torch.cat(parts, dim=1) for parts in zip(*reversed(ended), strict=True))
-
-    def _descending(
-        self, data: Tensor, rows: list[int], steps: list[int], first: list[Tensor], weights: list[Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Go from the last step back: the batch grows, and a row joins with its first state at its own end."""
-        outputs, state = [], [s[:, :0] for s in first]
-        for block, row, step in reversed(list(zip(_blocks(data, rows, steps), rows, steps, strict=True))):
-            state = [torch.cat((s, f[:, s.shape[1] : row]), dim=1) for s, f in zip(state, first, strict=True)]
-            output, *state = self._dense(block.view(step, row, -1).flip(0), state, weights)
-            outputs.append(output.flip(0).flatten(0, 1))
-        return torch.cat(outputs[::-1]), tuple(state)
-
-    def _dense(self, input: Tensor, state: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
+    def _dense(self, weights: list[Tensor], input: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
         """One layer, one direction, all rows of one length: what nn.LSTM calls, with the weights handed in."""
         options = (self.rnn.bias, 1, 0.0, self.training, False, False)
         if self.cell == "lstm":
             return torch.lstm(input, state, weights, *options)  # output, h, c
         kernel = torch.gru if self.cell == "gru" else torch.rnn_tanh
         return kernel(input, state[0], weights, *options)  # output, h
-
-
-def _blocks(data: Tensor, rows: list[int], steps: list[int]) -> tuple[Tensor, ...]:
-    """Cut packed data (tokens, I) into its runs, without a copy."""
-    return data.split([row * step for row, step in zip(rows, steps, strict=True)])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from lstm_readout.engine import Engine, reversal, row_of_token
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTM, Cell, LSTMOutput, LSTMState, with_data
 
@@ -29,6 +30,7 @@ class EncoderArguments(TypedDict, total=False):
     proj_size: int
     cell: Cell
     forget_bias: float
+    engine: Engine
     word_dropout: float
     input_dropout: float
 
@@ -40,8 +42,8 @@ class Encoder(nn.Module):
         vocab_size: number of token ids.
         embedding_size: E, which is the LSTM's ``input_size``.
         embedding_std: scale of the first, random embedding; 1 is that of ``nn.Embedding``.
-        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias: see
-            ``LSTM``.
+        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias, engine:
+            see ``LSTM``.
         word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
             embedding matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
         input_dropout: probability for each feature of the embedding, one mask a row for all of its steps (same source).
@@ -65,6 +67,7 @@ class Encoder(nn.Module):
         proj_size: int = 0,
         cell: Cell = "lstm",
         forget_bias: float = 0.0,
+        engine: Engine = "auto",
         word_dropout: float = 0.0,
         input_dropout: float = 0.0,
     ) -> None:
@@ -87,6 +90,7 @@ class Encoder(nn.Module):
             proj_size=proj_size,
             cell=cell,
             forget_bias=forget_bias,
+            engine=engine,
         )
 
     def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
@@ -120,18 +124,6 @@ class Encoder(nn.Module):
         return torch.empty_like(first_step).bernoulli_(1 - self.input_dropout) / (1 - self.input_dropout)
 
 
-def row_of_token(packed: PackedSequence) -> Tensor:
-    """Return for each packed token the row it belongs to, in the packed (longest first) order: (tokens,)."""
-    sizes = packed.batch_sizes.to(packed.data.device)
-    starts = sizes.cumsum(0) - sizes  # (T,): where each step begins
-    return torch.arange(int(packed.data.shape[0]), device=sizes.device) - starts.repeat_interleave(sizes)
-
-
 def reversed_rows(packed: PackedSequence) -> PackedSequence:
     """Turn each row around, its own last token first; lengths and order of the rows stay."""
-    sizes = packed.batch_sizes.to(packed.data.device)
-    starts = sizes.cumsum(0) - sizes
-    steps = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)  # (tokens,)
-    rows = row_of_token(packed)
-    lengths = torch.bincount(rows)  # (B,)
-    return with_data(packed, packed.data[starts[lengths[rows] - 1 - steps] + rows])
+    return with_data(packed, packed.data[reversal(packed)])
