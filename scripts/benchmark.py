@@ -1,8 +1,10 @@
 """Measure what the documentation claims: python scripts/benchmark.py [--rows ID,ID] [--output benchmark.json].
 
-Prints one table and writes one JSON file. Rows of named corpora need ``LSTM_READOUT_DATA``. Figures are ratios wherever
-they can be, each the median of several measurements, beside their spread (half the distance from least to most, as a
-share of the median): where that is large, the machine was too noisy to say.
+Prints one table and writes one JSON file, and with --plots FOLDER a picture of how cost grows with work. Rows of named
+corpora need ``LSTM_READOUT_DATA``. Figures are ratios wherever they can be, of sides that took turns, each the median
+of several measurements, beside their spread (half the distance between the quartiles, as a share of the median): where
+that is large, the machine was too noisy to say. "Both" is the ratio where both sides have the allocator's setting
+(``lstm_readout.memory``).
 """
 
 from __future__ import annotations
@@ -14,40 +16,60 @@ import sys
 from pathlib import Path
 
 import torch
-from benchmarks import data, start
+from benchmarks import data, decoding, engine, grid, growth, overhead, start, steps
+from benchmarks.pictures import plot_growth
 from benchmarks.row import Row
 from rich.console import Console
 from rich.table import Table
 
 from lstm_readout.report import write_json
 
-ROWS: dict[str, Row] = {row.id: row for row in (*data.ROWS, *start.ROWS)}
-NOISY = 0.25  # a spread above this says more of the machine than of the code
+THEMES = (engine, grid, steps, overhead, decoding, growth, data, start)
+ROWS: dict[str, Row] = {row.id: row for theme in THEMES for row in theme.ROWS}
+NOISY = 0.1  # a spread above this says more of the machine than of the code
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default=",".join(ROWS), help="which rows, by id; all if not given")
     parser.add_argument("--output", default="benchmark.json", type=Path)
+    parser.add_argument("--plots", type=Path, help="folder for growth.svg, of the growth_* rows that were measured")
     arguments = parser.parse_args()
     names = arguments.rows.split(",")
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         sys.exit(f"error: no such row: {', '.join(unknown)}. Valid: {', '.join(ROWS)}.")
-    if any(ROWS[name].corpus for name in names) and not os.environ.get("LSTM_READOUT_DATA"):
-        sys.exit("error: LSTM_READOUT_DATA: name the folder with local copies of the corpora, or choose other --rows.")
+    check_corpora(names)
 
-    table = Table("id", "measured", "wanted", "spread", "unit")
+    table = Table("id", "measured", "wanted", "both", "spread", "unit", "")
     measured = {}
     for name in names:
         row = ROWS[name]
         result = row.measure()
         measured[name] = {"ratio": result.ratio, "spread": result.spread, "unit": row.unit, **result.more}
-        noisy = " (too noisy to say)" if result.spread > NOISY else ""
-        table.add_row(name, f"{result.ratio:.3g}", row.wanted, f"{100 * result.spread:.0f} %{noisy}", row.unit)
+        noisy = "too noisy to say" if result.spread > NOISY else ""
+        if noisy:
+            measured[name]["note"] = noisy
+        both = f"{result.more['allocator_both']:.3g}" if "allocator_both" in result.more else ""
+        table.add_row(name, f"{result.ratio:.3g}", row.wanted, both, f"{100 * result.spread:.0f} %", row.unit, noisy)
         print(f"{name}: {result.ratio:.3g} {row.unit}, wanted {row.wanted}", flush=True)
         write_json(arguments.output, {"rows": measured, "machine": machine()})
     Console().print(table)
+    if arguments.plots:
+        plot_growth(measured, arguments.plots)
+
+
+def check_corpora(names: list[str]) -> None:
+    """Exit if a row's corpus has no local copy."""
+    wanted = {corpus: name for name in names for corpus in ROWS[name].corpora}
+    folder = os.environ.get("LSTM_READOUT_DATA")
+    if wanted and not folder:
+        sys.exit("error: LSTM_READOUT_DATA: name the folder with local copies of the corpora, or choose other --rows.")
+    for corpus, name in wanted.items():
+        if not (Path(folder or "") / corpus).is_dir():
+            sys.exit(
+                f"error: LSTM_READOUT_DATA={folder}: {name} needs {corpus}/ there. Copy it, or choose other --rows."
+            )
 
 
 def machine() -> dict[str, str | int]:

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 from lightning import Callback
 
 
@@ -40,3 +41,26 @@ class FailAfterEpoch(Callback):
     def on_train_epoch_start(self, trainer, pl_module):
         if trainer.current_epoch == self.epoch + 1:
             raise RuntimeError("on purpose")
+
+
+class KeepGradients(Callback):
+    """Write all clipped gradients of the last step to a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        gradients = [parameter.grad.flatten() for parameter in pl_module.parameters() if parameter.grad is not None]
+        if gradients:
+            torch.save(torch.cat(gradients), self.path)
+
+
+class KeepLosses(Callback):
+    """Write the loss and the number of labels of every step to a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.steps = path, []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.steps.append((trainer.current_epoch, float(outputs["loss"]), len(batch.labels)))
+        torch.save(self.steps, self.path)

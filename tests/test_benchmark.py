@@ -29,18 +29,18 @@ def run(benchmark: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Non
 def test_a_row_is_written_with_its_median_and_spread(benchmark: Any, monkeypatch, capsys) -> None:
     from benchmarks.row import Result, Row
 
-    values = {"quiet": [1.0, 2.0, 3.0], "noisy": [1.0, 4.0, 9.0]}
+    values = {"quiet": [9.0, 10.0, 10.0, 10.0, 99.0], "noisy": [1.0, 2.0, 4.0, 6.0, 9.0]}
     for name, of in values.items():
-        row = Row(id=name, measure=lambda of=of: Result.of(of, steps=7), wanted="at least 1", unit="apples")
+        row = Row(id=name, measure=lambda of=of: Result.of(of, allocator_both=7), wanted="at least 1", unit="apples")
         monkeypatch.setitem(benchmark.ROWS, name, row)
     run(benchmark, monkeypatch, "--rows", "quiet,noisy", "--output", "b.json")
     written = json.loads(Path("b.json").read_text())
     assert written["rows"] == {
-        "quiet": {"ratio": 2.0, "spread": 0.5, "unit": "apples", "steps": 7},
-        "noisy": {"ratio": 4.0, "spread": 1.0, "unit": "apples", "steps": 7},
+        "quiet": {"ratio": 10.0, "spread": 0.0, "unit": "apples", "allocator_both": 7},
+        "noisy": {"ratio": 4.0, "spread": 0.5, "unit": "apples", "allocator_both": 7, "note": "too noisy to say"},
     }
     assert written["machine"]["cores"] >= 1
-    assert "quiet: 2 apples, wanted at least 1" in capsys.readouterr().out
+    assert "quiet: 10 apples, wanted at least 1" in capsys.readouterr().out
 
 
 def test_what_cannot_be_measured_is_said_first(benchmark: Any, monkeypatch) -> None:
@@ -48,6 +48,9 @@ def test_what_cannot_be_measured_is_said_first(benchmark: Any, monkeypatch) -> N
         run(benchmark, monkeypatch, "--rows", "fast")
     monkeypatch.delenv("LSTM_READOUT_DATA", raising=False)
     with pytest.raises(SystemExit, match="error: LSTM_READOUT_DATA: name the folder"):
+        run(benchmark, monkeypatch, "--rows", "fill_imdb")
+    monkeypatch.setenv("LSTM_READOUT_DATA", "elsewhere")
+    with pytest.raises(SystemExit, match=r"error: LSTM_READOUT_DATA=elsewhere: fill_imdb needs imdb/ there"):
         run(benchmark, monkeypatch, "--rows", "fill_imdb")
     assert not list(Path().iterdir())
 

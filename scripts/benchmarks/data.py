@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.row import Result, Row, configuration
+from benchmarks.composed import configuration
+from benchmarks.row import Result, Row
+from benchmarks.text import write_text
+from benchmarks.worker import environment
 from lstm_readout.build import build
 
 CORPORA = ("imdb", "trec", "multi30k", "tinyshakespeare")
@@ -50,16 +49,16 @@ def fill(corpus: str) -> Result:
 
 
 STREAM = """
-import resource, sys, time
-from itertools import islice
-from benchmarks.row import configuration
+import sys, time
+from benchmarks.composed import configuration
+from benchmarks.memory import mebibytes
 from lstm_readout.build import build
 task, data = build(configuration("task=generate", "data=files", f"data.path={sys.argv[1]}", "data.streaming=true",
                                  "tokenizer.vocab_size=20000", "scheduler=constant"))
 began, tokens = time.perf_counter(), 0
 for batch in data.train_dataloader():
     tokens += batch.tokens
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, tokens / (time.perf_counter() - began))
+print(mebibytes("VmHWM") / 2**10, tokens / (time.perf_counter() - began))
 """
 
 
@@ -74,24 +73,6 @@ def streaming_memory(gigabytes: float = GIGABYTES) -> Result:
     return Result.of([peak], tokens_per_second=speed, file_gigabytes=gigabytes)
 
 
-def write_text(path: Path, gigabytes: float) -> None:
-    """Write lines of 5 to 39 long words drawn from 50,000 by Zipf's law: 11 MB of them, again and again."""
-    random = np.random.default_rng(0)
-    words = np.array([f"word{i:012x}" for i in range(50_000)], dtype=object)
-    frequency = 1 / np.arange(1, len(words) + 1)
-    drawn = iter(words[random.choice(len(words), 800_000, p=frequency / frequency.sum())].tolist())
-    lines = [" ".join(islice(drawn, int(count))) for count in random.integers(5, 40, 30_000)]
-    block = "".join(f"{line}\n" for line in lines).encode()
-    with path.open("wb") as file:
-        for _ in range(max(1, round(gigabytes * 2**30 / len(block)))):
-            file.write(block)
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of a process that imports this folder."""
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-
-
 ROWS = [
     *(
         Row(
@@ -99,7 +80,7 @@ ROWS = [
             measure=partial(waiting, corpus, workers),
             wanted="at most 0.03",
             unit="share of a training step",
-            corpus=True,
+            corpora=(corpus,),
         )
         for corpus in CORPORA
         for workers in (0, 2)
@@ -110,7 +91,7 @@ ROWS = [
             measure=partial(fill, corpus),
             wanted="at least 0.97",
             unit="real / padded tokens",
-            corpus=True,
+            corpora=(corpus,),
         )
         for corpus in ("multi30k", "imdb")
     ),

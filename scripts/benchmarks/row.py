@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from hydra import compose, initialize_config_module
-from omegaconf import DictConfig, open_dict
 
 
 class Result(NamedTuple):
-    """The median of what was measured, half the distance from least to most as a share of it, and what else to tell."""
+    """The median of what was measured, half the distance between its quartiles as a share, and what else to tell."""
 
     ratio: float
     spread: float
@@ -21,8 +19,8 @@ class Result(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[float], **more: Any) -> Result:
         """Sum up repeated measurements."""
-        median = float(np.median(values))
-        return cls(median, float(np.ptp(values)) / 2 / median if median else 0.0, more)
+        low, median, high = map(float, np.quantile(values, (0.25, 0.5, 0.75)))
+        return cls(median, (high - low) / 2 / median if median else 0.0, more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +31,4 @@ class Row:
     measure: Callable[[], Result] = field(repr=False)
     wanted: str  # "at least 4"
     unit: str
-    corpus: bool = False  # needs a local copy of a named corpus
-
-
-def configuration(*overrides: str) -> DictConfig:
-    """Compose the data and the task that ``python train.py OVERRIDES`` would train."""
-    with initialize_config_module("lstm_readout.configs", version_base="1.3"):
-        config = compose("train", list(overrides))
-    with open_dict(config):
-        for part in ("trainer", "callbacks", "logger"):  # these name the run's folder, which there is none of
-            del config[part]
-    return config
+    corpora: tuple[str, ...] = ()  # named corpora of which it needs a local copy

@@ -13,8 +13,9 @@ from typing import Any
 
 from lightning import Callback
 
-from benchmarks.data import CORPORA, environment
+from benchmarks.data import CORPORA
 from benchmarks.row import Result, Row
+from benchmarks.worker import environment
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 REPEATS = 3
@@ -64,7 +65,7 @@ ROWS = [
             measure=partial(second_start, corpus),
             wanted="at most 3",
             unit="seconds beyond the imports",
-            corpus=True,
+            corpora=(corpus,),
         )
         for corpus in CORPORA
     ),

@@ -67,7 +67,7 @@ class Throughput(Callback):
             self._lap()
             tokens, seconds = self.tokens - self._last[0], self.seconds - self._last[1]
             self._last = (self.tokens, self.seconds)
-            pl_module.log("train/tokens_per_second", tokens / max(seconds, 1e-9), prog_bar=True, batch_size=1)
+            pl_module.log("train/tokens_per_second", tokens / max(seconds, 1e-9), batch_size=1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""

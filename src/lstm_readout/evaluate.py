@@ -18,6 +18,7 @@ from lstm_readout.build import load
 from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.report import print_report
+from lstm_readout.decoding import with_int8
 from lstm_readout.errors import UserError
 from lstm_readout.report import print_table, write_json
 from lstm_readout.tasks.base import Task
@@ -32,13 +33,15 @@ def evaluate(config: DictConfig) -> None:
     if config.split not in data.columns:
         raise UserError(f"split: there is no '{config.split}' here; there is: {', '.join(data.columns)}.")
     print_report(data.report)
-    trainer = instantiate(
-        config.trainer,
+    options = {}
+    if config.int8:
+        task.model, options["accelerator"] = with_int8(task.model), "cpu"
+    trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(  # then the call: see build.build_task
+        **options,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=sys.stdout.isatty(),
         enable_model_summary=False,
-        _convert_="all",
     )
     metrics = measure(trainer, task, data, (config.split,))
     print_table(metrics)
@@ -84,6 +87,7 @@ def quiet_lightning() -> None:
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*You called `self.log.*",
         ".*not supported with oneDNN.*",  # proj_size: PyTorch says that it takes its own kernel
+        ".*is not supported by the model summary.*",  # of bf16-mixed, whose weights are float32: the size is right
         ".*isinstance.treespec, LeafSpec.*",
         ".*your dataloader is not resumable.*",  # it is: the data module keeps the position
     )

@@ -25,7 +25,8 @@ def predict(config: DictConfig) -> None:
     if output is not None and output.exists():
         raise UserError(f"output: '{output}' exists already. Name another file, or remove it first.")
     texts = _texts(config)
-    model: Pipeline = instantiate(config.pipeline)(config.checkpoint, device=config.device)
+    options = {"int8": True} if config.int8 else {}  # a pipeline of another project may know nothing of it
+    model: Pipeline = instantiate(config.pipeline)(config.checkpoint, device=config.device, **options)
     if output is not None:
         _write(output, model.lines(texts))
     elif isinstance(model, TextGenerator) and len(texts) == 1:

@@ -67,7 +67,7 @@ def train(config: DictConfig) -> float | None:
 
     if config.resume is not None:
         _keep_metrics(folder / "metrics.csv")
-    trainer = _trainer(config, data)
+    trainer = build_trainer(config, data, progress_bar=sys.stdout.isatty())
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -101,8 +101,11 @@ def train(config: DictConfig) -> float | None:
     return score
 
 
-def _trainer(config: DictConfig, data: TextDataModule) -> Trainer:
+def build_trainer(config: DictConfig, data: TextDataModule, *, progress_bar: bool) -> Trainer:
+    """Return the Trainer of a run, with its callbacks and loggers."""
     callbacks = {name: node for name, node in config.callbacks.items() if node is not None}
+    if not progress_bar:
+        callbacks.pop("progress_bar", None)
     if "validation" not in data.columns:  # nothing to choose by: the best is the last
         callbacks.pop("early_stopping", None)
         callbacks["best"] = OmegaConf.merge(callbacks["best"], {"monitor": None})
@@ -112,9 +115,11 @@ def _trainer(config: DictConfig, data: TextDataModule) -> Trainer:
         return build(
             callbacks=[instantiate(node) for node in callbacks.values()],
             logger=loggers or False,
-            enable_progress_bar=sys.stdout.isatty(),
+            enable_progress_bar=progress_bar,
             use_distributed_sampler=False,  # the batches know their process
         )
+    except UserError:
+        raise
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {error}") from error
 

@@ -117,6 +117,27 @@ def test_a_translator(shape):
     torch.testing.assert_close(real(logits, LENGTHS[::-1], first), real(wanted, LENGTHS[::-1], first))
 
 
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(
+    "head", [{"tied_embeddings": True, "embedding_size": 6}, {"softmax": "adaptive", "cutoffs": [4]}], ids=str
+)
+def test_every_kind_of_head(head, first):
+    task, batch = small_task("generate", LENGTHS, batch_first=first, **head)
+    model = task.model
+    layer = getattr(model.head, "softmax", model.head)
+    weights = {"embedding": model.encoder.embedding, "lstm": model.encoder.lstm.rnn, "head": layer}
+    with torch.no_grad():
+        wanted = padded_logits(model(batch.inputs).logits, first)
+    logits = run(task, batch, weights)
+    torch.testing.assert_close(real(logits, LENGTHS, first), real(wanted, LENGTHS, first))
+
+    task, batch = small_task("translate", LENGTHS, batch_first=first, **head)
+    told = plain_of(task.model, [LENGTHS, LENGTHS[::-1]])
+    assert ("head.weight = target_embedding.weight" in told.modules) == ("tied_embeddings" in head)
+    assert ("head.log_prob(" in told.forward) == ("softmax" in head)
+    exec(told.code, {})
+
+
 def test_what_acts_in_training_alone_is_named():
     task, _ = small_task("classify", LENGTHS, output_dropout=0.2, word_dropout=0.1)
     told = plain_of(task.model, [LENGTHS]).modules

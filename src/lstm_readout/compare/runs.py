@@ -70,9 +70,7 @@ def perform(run: Run) -> None:
     data = encoded_data(config).batched(run.seed, **run.config["data"])
     seed_everything(run.seed, workers=True, verbose=False)
     task = build_task(config, data)
-    trainer = instantiate(
-        config.trainer,
-        _convert_="all",
+    trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(
         default_root_dir=str(run.path.parent),
         logger=False,
         enable_checkpointing=False,

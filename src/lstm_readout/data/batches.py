@@ -106,6 +106,18 @@ class TranslateBatch(NamedTuple):
         return len(self.source.data) + len(self.targets)
 
 
+def moved(batch: Any, device: torch.device) -> Any:
+    """Return a batch, or a part of one, on the device, without waiting for what lies in pinned memory.
+
+    Lightning waits for every ``PackedSequence``. Its ``batch_sizes`` stay on the CPU, where PyTorch reads them.
+    """
+    if isinstance(batch, Tensor | PackedSequence):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(moved(part, device) for part in batch))
+    return batch
+
+
 def _plain(part: Any) -> Any:
     """Return arrays for tensors, so that a worker's batch travels in one message: torch would open a file for each."""
     if isinstance(part, PackedSequence):

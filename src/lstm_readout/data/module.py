@@ -18,7 +18,7 @@ from datasets import Dataset
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from lstm_readout.data.batches import Columns, GenerateBatch
+from lstm_readout.data.batches import Columns, GenerateBatch, moved
 from lstm_readout.data.batching import (
     POOL,
     LengthBatchSampler,
@@ -232,6 +232,10 @@ class TextDataModule(LightningDataModule):
         """Take the position up: the first epoch begins after the batches that were done."""
         self._resume_at = (state_dict["epoch"], state_dict["batches"])
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch without waiting for it, where it lies in pinned memory."""
+        return batch if device.type == "cpu" else moved(batch, device)
+
     def _encode(self, texts: Mapping[str, Dataset], ceiling: dict[str, float]) -> Encoded:
         vocabulary = self.given_vocabulary
         if vocabulary is None:
@@ -298,7 +302,7 @@ class TextDataModule(LightningDataModule):
             )
             sampler = StreamSampler(len(dataset))
             sampler.resume_at = self._resume_at if train else (0, 0)
-            return DataLoader(dataset, batch_size=None, sampler=sampler, **self._loading())
+            return DataLoader(dataset, batch_size=None, sampler=sampler, collate_fn=_as_it_is, **self._loading())
         encode = partial(encode_again, vocabulary=self.vocabulary) if train and resamples else None
         rows = RowDataset(columns, self.batch_type, encode)
         return DataLoader(rows, batch_sampler=self._sampler(split), collate_fn=_as_it_is, **self._loading())
@@ -321,7 +325,7 @@ class TextDataModule(LightningDataModule):
             "num_workers": self.num_workers,
             # A generator of its own: else every new iterator draws from the global one, and a resumed run differs
             "generator": torch.Generator().manual_seed(self.seed),
-            "pin_memory": torch.cuda.is_available(),
+            "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         }
 
 

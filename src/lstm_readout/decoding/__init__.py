@@ -4,11 +4,15 @@ A translator's decoder is a language model that starts from the encoder's state,
 """
 
 from lstm_readout.decoding.beam import Hypothesis, beam_search, check_beam, forced_scores
-from lstm_readout.decoding.sampling import check_sampling, draw, sample
+from lstm_readout.decoding.int8 import Int8LanguageModel, stepper_of, with_int8
+from lstm_readout.decoding.sampling import check_sampling, draw, sample, sample_texts
 from lstm_readout.decoding.search import greedy, translate
+from lstm_readout.decoding.stepper import Stepper
 
 __all__ = [
     "Hypothesis",
+    "Int8LanguageModel",
+    "Stepper",
     "beam_search",
     "check_beam",
     "check_sampling",
@@ -16,5 +20,8 @@ __all__ = [
     "forced_scores",
     "greedy",
     "sample",
+    "sample_texts",
+    "stepper_of",
     "translate",
+    "with_int8",
 ]

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lstm_readout.decoding.beam import beam_search, check_beam
+from lstm_readout.decoding.int8 import Decoder, stepper_of
+from lstm_readout.decoding.stepper import Stepper, forbid
 from lstm_readout.lstm import LSTMState
-from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.translate import Seq2Seq
-from lstm_readout.tokenizer import BOS, EOS, UNK
+from lstm_readout.tokenizer import BOS, EOS
 
 
+@torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
-def greedy(decoder: LanguageModel, state: LSTMState, max_length: int) -> list[list[int]]:
+def greedy(decoder: Decoder, state: LSTMState, max_length: int | Sequence[int]) -> list[list[int]]:
     """Write the most probable token at every step until ``<eos>``; rows that have ended leave the batch.
 
     Args:
-        decoder: the language model, in eval mode.
+        decoder: the language model, in eval mode; for many calls its ``Stepper``.
         state: (h_0, c_0) of the B texts to write.
-        max_length: most tokens of a text.
+        max_length: most tokens of a text, or one number for each text.
 
     Returns:
         B lists of ids without ``<bos>`` and ``<eos>``.
     """
-    written: list[list[int]] = [[] for _ in range(state.h.shape[1])]
-    alive = torch.arange(len(written))
-    token_ids = torch.full((len(written),), BOS, device=state.h.device)
-    for _ in range(max_length):
-        logits, state = decoder.step(token_ids, state)
-        logits[:, [UNK, BOS]] = -torch.inf
-        token_ids = logits.argmax(-1)
-        going_on = (token_ids != EOS).nonzero().squeeze(1)
+    stepper, batch = stepper_of(decoder), state.h.shape[1]
+    limits = [max_length] * batch if isinstance(max_length, int) else list(max_length)
+    written: list[list[int]] = [[] for _ in range(batch)]
+    alive = [row for row in range(batch) if limits[row] > 0]
+    token_ids, state = torch.full((len(alive),), BOS, device=stepper.device), stepper.fit(state)
+    if len(alive) < batch:
+        state = state.rows(torch.tensor(alive, dtype=torch.long, device=stepper.device))
+    while alive:
+        logits, state = stepper(token_ids, state)
+        token_ids = forbid(logits).argmax(-1)  # (N,)
+        going_on = []
+        for k, (row, token_id) in enumerate(zip(alive, token_ids.tolist(), strict=True)):
+            if token_id != EOS:
+                written[row].append(token_id)
+                if len(written[row]) < limits[row]:
+                    going_on.append(k)
         if len(going_on) < len(alive):
-            alive, token_ids, state = alive[going_on.cpu()], token_ids[going_on], state.rows(going_on)
-        if not len(alive):
-            break
-        for row, token_id in zip(alive.tolist(), token_ids.tolist(), strict=True):
-            written[row].append(token_id)
+            kept = torch.tensor(going_on, dtype=torch.long, device=stepper.device)
+            alive, token_ids, state = [alive[k] for k in going_on], token_ids[kept], state.rows(kept)
     return written
 
 
@@ -48,6 +57,8 @@ def translate(
     max_length: int | None = None,
     beam_size: int = 1,
     length_penalty: float = 0.0,
+    *,
+    stepper: Stepper | None = None,
 ) -> list[list[int]]:
     """Write a translation of each source: greedily, or the best that a beam finds.
 
@@ -57,6 +68,7 @@ def translate(
         max_length: most tokens of a translation; None: twice its own source's and 20 more, so that no translation
             depends on the other rows of its batch.
         beam_size, length_penalty: see ``beam_search``; a beam of 1 is greedy.
+        stepper: of ``model.decoder``, where there are many calls; None: one for this call.
 
     Returns:
         B lists of ids without ``<bos>`` and ``<eos>``.
@@ -67,9 +79,8 @@ def translate(
     check_beam(beam_size, length_penalty)
     _, lengths = pad_packed_sequence(source_ids)
     limits = [2 * length + 20 if max_length is None else max_length for length in lengths.tolist()]
-    state = model.encode(source_ids)
-    if beam_size > 1:
-        found = beam_search(model.decoder, state, beam_size, limits, length_penalty=length_penalty)
-        return [hypotheses[0].token_ids for hypotheses in found]
-    written = greedy(model.decoder, state, max(limits))
-    return [ids[:limit] for ids, limit in zip(written, limits, strict=True)]
+    decoder, state = stepper_of(model.decoder) if stepper is None else stepper, model.encode(source_ids)
+    if beam_size == 1:
+        return greedy(decoder, state, limits)
+    found = beam_search(decoder, state, beam_size, limits, length_penalty=length_penalty, only_best=True)
+    return [hypotheses[0].token_ids for hypotheses in found]

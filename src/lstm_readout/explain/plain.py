@@ -16,6 +16,7 @@ from lstm_readout.lstm import LSTM
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.encoder import Encoder
 from lstm_readout.models.generate import LanguageModel
+from lstm_readout.models.head import AdaptiveHead
 from lstm_readout.models.translate import Seq2Seq
 
 WIDTH = 79
@@ -115,9 +116,9 @@ def _language_model(model: LanguageModel, lengths: list[int]) -> Plain:
         *_packed_call("lstm", lstm, "vectors", "lengths"),
         _padded("output", lstm),
         "# at step t: scores of the token of step t + 1",
-        f"logits = head(output)  # ({_steps(lstm)}, vocabulary)",
+        *_scores(model),
     ]
-    modules = [*_encoder(model.encoder), _linear("head", model.head)]
+    modules = [*_encoder(model.encoder), *_head(model, "embedding")]
     return _plain(modules, _ids("token_ids", "lengths", model.encoder, lengths), forward, model)
 
 
@@ -126,7 +127,7 @@ def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[
     modules = [
         *_encoder(source, "source_embedding", "encoder"),
         *_encoder(target, "target_embedding", "decoder"),
-        _linear("head", model.decoder.head),
+        *_head(model.decoder, "target_embedding"),
         *[line for name in ("h", "c") for line in _maps(f"bridge_{name}", getattr(model.bridge, name))],
     ]
     inputs = [
@@ -151,7 +152,7 @@ def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[
         "vectors = target_embedding(target_ids)",
         *_packed_call("decoder", target.lstm, "vectors", "target_lengths", state),
         _padded("output", target.lstm),
-        f"logits = head(output)  # ({_steps(target.lstm)}, vocabulary)",
+        *_scores(model.decoder),
     ]
     return _plain(modules, inputs, forward, model)
 
@@ -190,6 +191,25 @@ def _encoder(encoder: Encoder, embedding: str = "embedding", lstm: str = "lstm")
 def _linear(name: str, linear: nn.Linear) -> str:
     bias = "" if linear.bias is not None else ", bias=False"
     return f"{name} = nn.Linear({linear.in_features}, {linear.out_features}{bias})"
+
+
+def _head(model: LanguageModel, embedding: str) -> list[str]:
+    head = model.head
+    if isinstance(head, AdaptiveHead):
+        shape = f"{head.in_features}, {head.out_features}, {head.softmax.cutoffs[:-1]}"
+        return ["head = nn.AdaptiveLogSoftmaxWithLoss(", f"    {shape}", ")"]
+    tied = [f"head.weight = {embedding}.weight"] if head.weight is model.encoder.embedding.weight else []
+    return [_linear("head", head), *tied]
+
+
+def _scores(model: LanguageModel) -> list[str]:
+    shape = f"({_steps(model.encoder.lstm)}, vocabulary)"
+    if isinstance(model.head, AdaptiveHead):  # takes rows only
+        return [
+            "scores = head.log_prob(output.flatten(0, 1))",
+            f"logits = scores.unflatten(0, output.shape[:2])  # {shape}",
+        ]
+    return [f"logits = head(output)  # {shape}"]
 
 
 def _maps(name: str, maps: nn.ModuleList) -> list[str]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.checkpoint import checkpoint
 from typing_extensions import Unpack
 
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTMState, each_token
 from lstm_readout.models.encoder import Encoder, EncoderArguments
-
-MOST_LOGITS = 2**27  # 512 MiB in float32
+from lstm_readout.models.head import Softmax, build_head, head_loss
 
 
 class LanguageModelOutput(NamedTuple):
@@ -26,28 +23,55 @@ class LanguageModelOutput(NamedTuple):
 
 
 class LanguageModel(nn.Module):
-    """An LSTM and a linear layer on its ``output`` at every step.
+    """An LSTM and a head, a linear layer or an adaptive softmax, on its ``output`` at every step.
 
     Args:
         vocab_size: V, number of token ids.
         output_dropout: probability for each feature of what is read from the LSTM.
+        tied_embeddings: let one matrix be embedding and head (Press and Wolf 2017, "Using the Output Embedding to
+            Improve Language Models"; Inan et al. 2017); their widths must agree.
+        softmax: ``full``, or ``adaptive`` for large vocabularies: see ``AdaptiveHead``.
+        cutoffs: of the adaptive softmax; None: chosen from the vocabulary's size.
         encoder: the arguments of ``Encoder``.
 
     Raises:
-        UserError: if ``bidirectional``: the backward half would have read the token that is to be predicted.
+        UserError: if ``bidirectional``: the backward half would have read the token that is to be predicted; for
+            widths that cannot be tied, or an adaptive softmax that cannot be: see ``build_head``.
     """
 
-    def __init__(self, *, vocab_size: int, output_dropout: float = 0.0, **encoder: Unpack[EncoderArguments]) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        output_dropout: float = 0.0,
+        tied_embeddings: bool = False,
+        softmax: Softmax = "full",
+        cutoffs: Sequence[int] | None = None,
+        **encoder: Unpack[EncoderArguments],
+    ) -> None:
         super().__init__()
         if encoder.get("bidirectional"):
             raise UserError(
                 "bidirectional=true cannot generate: at every step the backward direction has already read the next "
                 "token, so the future would leak into the prediction. Set bidirectional=false."
             )
-        self.arguments = {"vocab_size": vocab_size, "output_dropout": output_dropout, **encoder}
+        self.arguments = {
+            "vocab_size": vocab_size,
+            "output_dropout": output_dropout,
+            "tied_embeddings": tied_embeddings,
+            "softmax": softmax,
+            "cutoffs": None if cutoffs is None else list(cutoffs),
+            **encoder,
+        }
         self.encoder = Encoder(vocab_size=vocab_size, **encoder)
         self.dropout = nn.Dropout(output_dropout)
-        self.head = nn.Linear(self.encoder.lstm.output_size, vocab_size)
+        self.head = build_head(
+            self.encoder.embedding,
+            self.encoder.lstm.output_size,
+            tied=tied_embeddings,
+            softmax=softmax,
+            cutoffs=cutoffs,
+        )
 
     def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LanguageModelOutput:
         """Score the next token at every step; ``state`` continues an earlier text instead of starting from zeros."""
@@ -66,9 +90,8 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, LSTMState]:
         """Return the mean cross-entropy of the next tokens, in nats, and the state to go on from.
 
-        The same number as from ``forward``, but at most ``MOST_LOGITS`` exist at a time: long documents with a large
-        vocabulary would fill the memory. Blocks are computed again in the backward pass (Chen et al. 2016,
-        "Training Deep Nets with Sublinear Memory Cost").
+        The same number as from ``forward``, but logits exist for a block of tokens at a time: see
+        ``linear_cross_entropy``.
 
         Args:
             inputs: packed ids (tokens,).
@@ -81,16 +104,7 @@ class LanguageModel(nn.Module):
         lstm = self.encoder(inputs, state)
         output = lstm.output.data if scored is None else lstm.output.data[scored]
         vectors = self.dropout(output)  # (predictions, O)
-
-        def summed(block: Tensor, block_targets: Tensor) -> Tensor:
-            return cross_entropy(self.head(block), block_targets, label_smoothing=label_smoothing, reduction="sum")
-
-        size = max(1, MOST_LOGITS // self.head.out_features)
-        if len(vectors) <= size:
-            return summed(vectors, targets) / len(targets), lstm.state
-        blocks = zip(vectors.split(size), targets.split(size), strict=True)
-        total = torch.stack([checkpoint(summed, *block, use_reentrant=False) for block in blocks]).sum()
-        return total / len(targets), lstm.state
+        return head_loss(self.head, vectors, targets, label_smoothing), lstm.state
 
     def step(self, token_ids: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Score what follows one more token a row: ids (B,) -> logits (B, V)."""

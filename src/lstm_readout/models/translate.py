@@ -6,6 +6,7 @@ Sequence Learning with Neural Networks").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTM, LSTMState
 from lstm_readout.models.encoder import Encoder, EncoderArguments, reversed_rows
 from lstm_readout.models.generate import LanguageModel, LanguageModelOutput
+from lstm_readout.models.head import Softmax
 
 
 class Seq2Seq(nn.Module):
@@ -25,13 +27,14 @@ class Seq2Seq(nn.Module):
     Args:
         source_vocab_size, target_vocab_size: number of token ids on each side.
         output_dropout: probability for each feature that the decoder's softmax reads.
+        tied_embeddings, softmax, cutoffs: of the decoder, see ``LanguageModel``.
         reverse_source: read each source from its end, which brings its first words near the first target words
             (Sutskever et al. 2014, section 3.3).
         encoder, decoder: arguments of ``Encoder`` in which one side differs from the shared ones.
         shared: the arguments of ``Encoder`` for both sides; the decoder is never bidirectional.
 
     Raises:
-        UserError: if ``decoder`` asks for two directions.
+        UserError: if ``decoder`` asks for two directions, or as from ``LanguageModel``.
     """
 
     def __init__(
@@ -40,6 +43,9 @@ class Seq2Seq(nn.Module):
         source_vocab_size: int,
         target_vocab_size: int,
         output_dropout: float = 0.0,
+        tied_embeddings: bool = False,
+        softmax: Softmax = "full",
+        cutoffs: Sequence[int] | None = None,
         reverse_source: bool = False,
         encoder: dict[str, Any] | None = None,
         decoder: dict[str, Any] | None = None,
@@ -50,6 +56,9 @@ class Seq2Seq(nn.Module):
             "source_vocab_size": source_vocab_size,
             "target_vocab_size": target_vocab_size,
             "output_dropout": output_dropout,
+            "tied_embeddings": tied_embeddings,
+            "softmax": softmax,
+            "cutoffs": None if cutoffs is None else list(cutoffs),
             "reverse_source": reverse_source,
             "encoder": encoder,
             "decoder": decoder,
@@ -64,7 +73,14 @@ class Seq2Seq(nn.Module):
         source: dict[str, Any] = {**shared, **(encoder or {})}
         target: dict[str, Any] = {**shared, "bidirectional": False, **(decoder or {})}
         self.encoder = Encoder(vocab_size=source_vocab_size, **source)
-        self.decoder = LanguageModel(vocab_size=target_vocab_size, output_dropout=output_dropout, **target)
+        self.decoder = LanguageModel(
+            vocab_size=target_vocab_size,
+            output_dropout=output_dropout,
+            tied_embeddings=tied_embeddings,
+            softmax=softmax,
+            cutoffs=cutoffs,
+            **target,
+        )
         self.bridge = Bridge(self.encoder.lstm, self.decoder.encoder.lstm)
 
     def forward(self, source_ids: PackedSequence, target_ids: PackedSequence) -> LanguageModelOutput:

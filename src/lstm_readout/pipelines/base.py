@@ -16,8 +16,9 @@ from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Self
 
 from lstm_readout.checkpoint import read_checkpoint
+from lstm_readout.decoding import with_int8
 from lstm_readout.errors import UserError
-from lstm_readout.ragged import pack
+from lstm_readout.ragged import Ragged, pack
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
 
@@ -38,16 +39,22 @@ class Pipeline:
         self.device = next(model.parameters()).device
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
+    def load(cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False) -> Self:
         """Rebuild the model from a checkpoint file.
 
+        Args:
+            path: the file.
+            device: where the model works.
+            int8: quantise the weights that every step of writing reads; on the CPU, and not for a classifier.
+
         Raises:
-            UserError: the file is missing, broken, not one of this project's, or of another task.
+            UserError: the file is missing, broken, not one of this project's, or of another task, or int8 cannot be.
         """
         checkpoint = read_checkpoint(path, cls.task)
         model = cls.model_type(**checkpoint.model)
         model.load_state_dict(checkpoint.weights)
-        return cls(model.to(device), checkpoint.vocabulary)
+        model = model.to(device)
+        return cls(with_int8(model) if int8 else model, checkpoint.vocabulary)
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield one line of output for each text, as the command line prints it."""
@@ -61,11 +68,18 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def packed_batches(
-    tokenizer: TextTokenizer, texts: Sequence[str], device: torch.device, batch_size: int = 64
+    tokenizer: TextTokenizer, texts: Sequence[str], device: torch.device
 ) -> Iterator[tuple[np.ndarray, PackedSequence]]:
     """Yield the texts packed, similar lengths together: (positions in ``texts``, token ids)."""
+    for rows, column in encoded_batches(tokenizer, texts):
+        yield rows, pack(column, rows).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def encoded_batches(
+    tokenizer: TextTokenizer, texts: Sequence[str], batch_size: int = 64
+) -> Iterator[tuple[np.ndarray, Ragged]]:
+    """Yield the texts' positions in batches of similar lengths, each with the ids of all texts."""
     column, _ = tokenizer.encode(list(texts))
     order = np.argsort(column.lengths, kind="stable")
     for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        yield rows, pack(column, rows).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        yield order[start : start + batch_size], column

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from typing_extensions import Self, TypedDict, Unpack
 
-from lstm_readout.decoding import check_sampling, sample
+from lstm_readout.decoding import Int8LanguageModel, check_sampling, sample, sample_texts, stepper_of
 from lstm_readout.models.generate import LanguageModel
-from lstm_readout.pipelines.base import Pipeline, check_texts
+from lstm_readout.pipelines.base import Pipeline, check_texts, encoded_batches
 from lstm_readout.tokenizer import Vocabulary
 
 
@@ -23,6 +23,15 @@ class Sampling(TypedDict, total=False):
     top_k: int | None
     top_p: float | None
     seed: int
+
+
+class Drawing(TypedDict):
+    """How ``sample`` draws; see its arguments."""
+
+    max_length: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
 
 
 class TextGenerator(Pipeline):
@@ -53,6 +62,8 @@ class TextGenerator(Pipeline):
     ) -> None:
         super().__init__(model, vocabulary)
         check_sampling(temperature, top_k, top_p)
+        assert isinstance(model, (LanguageModel, Int8LanguageModel))
+        self.stepper = stepper_of(model)
         self.max_tokens, self.temperature, self.top_k, self.top_p, self.seed = (
             max_tokens,
             temperature,
@@ -63,34 +74,33 @@ class TextGenerator(Pipeline):
 
     @classmethod
     def load(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls, path: str | Path, device: str | torch.device = "cpu", **options: Unpack[Sampling]
+        cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False, **options: Unpack[Sampling]
     ) -> Self:
-        """Rebuild the model from a checkpoint file; ``options`` are those of the class."""
-        plain = super().load(path, device)
+        """Rebuild the model from a checkpoint file: see ``Pipeline.load``; ``options`` are those of the class."""
+        plain = super().load(path, device, int8=int8)
         return cls(plain.model, plain.vocabulary, **options)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Continue each text; the results hold the continuation alone."""
         check_texts(texts)
-        return ["".join(self.stream(text)) for text in texts]
+        tokenizer, results = self.vocabulary.tokenizers["text"], {}
+        for rows, column in encoded_batches(tokenizer, texts):
+            given = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
+            chance = [torch.Generator(self.device).manual_seed(self.seed) for _ in given]
+            written = sample_texts(self.stepper, given, **self._drawing(), generators=chance)
+            for row, before, after in zip(rows.tolist(), given, written, strict=True):
+                continuation = tokenizer.decode([*before, *after])[len(tokenizer.decode(before)) :]
+                results[row] = continuation.rstrip("\ufffd")  # half a character at the end
+        return [results[row] for row in range(len(texts))]
 
     def stream(self, text: str) -> Iterator[str]:
         """Yield the continuation piece by piece, as it is written."""
-        tokenizer, model = self.vocabulary.tokenizers["text"], self.model
-        assert isinstance(model, LanguageModel)
+        tokenizer = self.vocabulary.tokenizers["text"]
         column, _ = tokenizer.encode([text])
         given = column.values[:-1].tolist()  # without <eos>
         generator = torch.Generator(self.device).manual_seed(self.seed)
         written, told = list(given), tokenizer.decode(given)
-        for token_id in sample(
-            model,
-            given,
-            max_length=self.max_tokens,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            generator=generator,
-        ):
+        for token_id in sample(self.stepper, given, **self._drawing(), generator=generator):
             written.append(token_id)
             now = tokenizer.decode(written)
             if now.endswith("\ufffd"):  # half a character so far
@@ -100,5 +110,13 @@ class TextGenerator(Pipeline):
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield each text with its continuation."""
-        for text in texts:
-            yield text + "".join(self.stream(text))
+        for text, continuation in zip(texts, self(texts), strict=True):
+            yield text + continuation
+
+    def _drawing(self) -> Drawing:
+        return {
+            "max_length": self.max_tokens,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+        }

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from typing_extensions import Self, TypedDict, Unpack
 
-from lstm_readout.decoding import check_beam, translate
+from lstm_readout.decoding import check_beam, stepper_of, translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.pipelines.base import Pipeline, check_texts, packed_batches
 from lstm_readout.tokenizer import Vocabulary
@@ -39,14 +39,16 @@ class Translator(Pipeline):
     ) -> None:
         super().__init__(model, vocabulary)
         check_beam(beam_size, length_penalty)
+        assert isinstance(model, Seq2Seq)
+        self.stepper = stepper_of(model.decoder)
         self.beam_size, self.length_penalty = beam_size, length_penalty
 
     @classmethod
     def load(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls, path: str | Path, device: str | torch.device = "cpu", **options: Unpack[Beam]
+        cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False, **options: Unpack[Beam]
     ) -> Self:
-        """Rebuild the model from a checkpoint file; ``options`` are those of the class."""
-        plain = super().load(path, device)
+        """Rebuild the model from a checkpoint file: see ``Pipeline.load``; ``options`` are those of the class."""
+        plain = super().load(path, device, int8=int8)
         return cls(plain.model, plain.vocabulary, **options)
 
     def __call__(self, texts: Sequence[str], max_length: int | None = None) -> list[str]:
@@ -55,7 +57,8 @@ class Translator(Pipeline):
         model, tokenizers, results = self.model, self.vocabulary.tokenizers, {}
         assert isinstance(model, Seq2Seq)
         for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
-            written = translate(model, source_ids, max_length, self.beam_size, self.length_penalty)
+            beam = (self.beam_size, self.length_penalty)
+            written = translate(model, source_ids, max_length, *beam, stepper=self.stepper)
             for row, ids in zip(rows.tolist(), written, strict=True):
                 results[row] = tokenizers["target"].decode(ids)
         return [results[row] for row in range(len(texts))]

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Self
@@ -26,6 +27,26 @@ from lstm_readout.tasks.optimizers import adamw
 from lstm_readout.tokenizer import Vocabulary
 
 Stage = Literal["train", "val", "test"]
+
+
+class RunningMean:
+    """A mean that is summed up on the losses' own device, so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | None = None
+        self.number = 0
+
+    def add(self, mean: Tensor, number: int) -> None:
+        """Take the mean of ``number`` more values into account."""
+        self.total = mean.detach() * number if self.total is None else self.total.add_(mean.detach(), alpha=number)
+        self.number += number
+
+    def take(self) -> tuple[Tensor, int]:
+        """Return the mean and of how many it is; start anew."""
+        assert self.total is not None
+        taken = self.total / self.number, self.number
+        self.total, self.number = None, 0
+        return taken
 
 
 class Task(LightningModule):
@@ -67,6 +88,14 @@ class Task(LightningModule):
         self.scheduler = scheduler
         self.monitor, self.mode = monitor, mode
         self.config = config or {}
+        self._losses = RunningMean()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; Lightning's note of the hook at work, 40 times a step, without ``nn.Module``'s checks."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     # What a task says of itself
 
@@ -107,8 +136,34 @@ class Task(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss on one batch."""
         loss, predictions = self.loss(batch, "train")
-        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=predictions)
+        self._losses.add(loss, predictions)
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the mean loss since it was logged last: to log every step would cost a small model a tenth of it."""
+        trainer, every = self.trainer, self.trainer.log_every_n_steps
+        ends = trainer.is_last_batch or trainer.should_stop or trainer.global_step == trainer.max_steps
+        if ends or (every and trainer.global_step % every == 0):
+            mean, predictions = self._losses.take()
+            options = {"on_step": True, "on_epoch": True, "sync_dist": trainer.world_size > 1}
+            self.log("train/loss", mean, batch_size=predictions, **options)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm of all gradients at once: torch's foreach kernels, which never wait for the device.
+
+        Lightning does the same, but refuses fused optimizers in mixed precision, for it takes gradients to be scaled
+        there; in bfloat16 they are not.
+        """
+        if self.trainer.precision != "bf16-mixed":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            clip = clip_grad_value_ if gradient_clip_algorithm == "value" else clip_grad_norm_
+            clip([p for group in optimizer.param_groups for p in group["params"]], gradient_clip_val)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Measure one batch."""

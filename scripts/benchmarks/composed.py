@@ -1,0 +1,34 @@
+"""What ``python train.py`` would train: overrides go in, a configuration or its encoded data come out."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, open_dict
+
+from lstm_readout.build import build_data
+from lstm_readout.data.encoding import lengths_of
+from lstm_readout.data.module import TextDataModule
+
+
+def configuration(*overrides: str) -> DictConfig:
+    """Compose the data and the task that ``python train.py OVERRIDES`` would train."""
+    with initialize_config_module("lstm_readout.configs", version_base="1.3"):
+        config = compose("train", list(overrides))
+    with open_dict(config):
+        for part in ("trainer", "callbacks", "logger"):  # these name the run's folder, which there is none of
+            del config[part]
+    return config
+
+
+@functools.cache
+def encoded_data(*overrides: str) -> TextDataModule:
+    """Return the data of a configuration, encoded."""
+    return build_data(configuration(*overrides))
+
+
+def training_lengths(*overrides: str) -> np.ndarray:
+    """Return the tokens of each training row in each text role: (rows, text roles)."""
+    return lengths_of(encoded_data(*overrides).columns["train"])

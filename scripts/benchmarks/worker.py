@@ -1,0 +1,109 @@
+"""A process of its own for a side: requests go in on its stdin, one line of JSON each, speeds come out.
+
+The allocator's setting holds for a whole process and cannot be undone, so sides that differ in it cannot share one. A
+worker builds a side when it is first asked for it, and runs a slice of it whenever it is told: sides of several
+workers take turns, while all but one wait.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from typing_extensions import Self
+
+from benchmarks.paired import Run, Side, run_slice
+from lstm_readout.memory import keep_freed_memory
+
+SIDES = 16  # that a worker holds at a time
+
+
+class Worker:
+    """A process that runs slices.
+
+    Args:
+        keep_memory: set the allocator as training does (``lstm_readout.memory``), before anything else.
+    """
+
+    def __init__(self, *, keep_memory: bool) -> None:
+        command = [sys.executable, "-m", "benchmarks.worker", *(["keep_memory"] if keep_memory else [])]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+        )
+
+    def run(self, seconds: float, side: str, threads: int | None = None, **arguments: Any) -> float:
+        """Run a slice and return units per second.
+
+        Args:
+            seconds: of the slice.
+            side: ``module:function`` that builds the side.
+            threads: of torch; None: as many as torch takes.
+            arguments: what that function takes, as plain values.
+
+        Raises:
+            RuntimeError: the process has ended; its own message stands on stderr.
+        """
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        request = {"seconds": seconds, "side": side, "threads": threads, "arguments": arguments}
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise RuntimeError(f"the worker ended with {self.process.wait()} while it ran {side}; see above.")
+        return float(answer)
+
+    def bind(self, side: str, **arguments: Any) -> Run:
+        """Return what runs slices of this side."""
+        return functools.partial(self.run, side=side, **arguments)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that imports this folder."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+@functools.lru_cache(SIDES)
+def build_side(name: str, arguments: str) -> Side:
+    """Import ``module:function`` and call it with JSON arguments."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)(**json.loads(arguments))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Answer each request with a speed, until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not be taken for an answer
+    if "keep_memory" in arguments and not keep_freed_memory():
+        print("this system's allocator has no such setting: both sides run with its default", file=sys.stderr)
+    cores = torch.get_num_threads()
+    for line in sys.stdin:
+        request = json.loads(line)
+        torch.set_num_threads(request["threads"] or cores)
+        speed = run_slice(build_side(request["side"], json.dumps(request["arguments"])), request["seconds"])
+        print(speed, file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
