@@ -1,6 +1,7 @@
 """Callbacks that break a run on purpose, named from a test's command line, and whether torchtext is here."""
 
 import os
+from typing import Any
 
 import pytest
 import torch
@@ -61,6 +62,6 @@ class KeepLosses(Callback):
     def __init__(self, path: str) -> None:
         self.path, self.steps = path, []
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx):
         self.steps.append((trainer.current_epoch, float(outputs["loss"]), len(batch.labels)))
         torch.save(self.steps, self.path)

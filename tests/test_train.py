@@ -76,6 +76,15 @@ def test_a_run_folder_in_use_is_refused(capsys):
     assert before == {path: path.stat().st_mtime_ns for path in Path("mine").rglob("*")}
 
 
+@pytest.mark.parametrize("task", ["generate", "translate"])
+def test_what_a_model_cannot_learn_from_is_refused_before_the_first_step(task, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([f"task={task}", "model.softmax=adaptive", "model.cutoffs=[9]", "task.label_smoothing=0.1", *SMALL])
+    assert stop.value.code == 2
+    assert "error: task.label_smoothing=0.1 needs a full softmax. Set model.softmax=full" in capsys.readouterr().err
+    assert not list(Path("runs").rglob("*.ckpt"))
+
+
 STOP_AND_RESUME = {
     "classify": ["task=classify", "model.input_dropout=0.3", "model.output_dropout=0.3", "data.batch_size=16"],
     "stream": ["task=generate", "data.stream=true", "data.window=7", "data.batch_size=8", "model.output_dropout=0.3"],

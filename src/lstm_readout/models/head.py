@@ -108,18 +108,23 @@ def build_head(
     return head
 
 
+def check_label_smoothing(head: nn.Module, label_smoothing: float) -> None:
+    """Raise ``UserError`` for label smoothing with an adaptive softmax: it does not score every token."""
+    if label_smoothing and isinstance(head, AdaptiveHead):
+        raise UserError(
+            f"task.label_smoothing={label_smoothing} needs a full softmax. "
+            "Set model.softmax=full, or task.label_smoothing=0."
+        )
+
+
 def head_loss(head: nn.Module, vectors: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     """Return the mean cross-entropy of ``targets``, (N,), after ``vectors``, (N, O).
 
     Raises:
-        UserError: for label smoothing with an adaptive softmax, which never computes what it would be spread over.
+        UserError: for label smoothing with an adaptive softmax.
     """
+    check_label_smoothing(head, label_smoothing)
     if isinstance(head, AdaptiveHead):
-        if label_smoothing:
-            raise UserError(
-                f"task.label_smoothing={label_smoothing} needs a full softmax. "
-                "Set model.softmax=full, or task.label_smoothing=0."
-            )
         return head.loss(vectors, targets)
     if type(head) is nn.Linear:
         return linear_cross_entropy(vectors, head.weight, head.bias, targets, label_smoothing=label_smoothing)

@@ -141,12 +141,12 @@ class Task(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the mean loss since it was logged last: to log every step would cost a small model a tenth of it."""
-        trainer, every = self.trainer, self.trainer.log_every_n_steps
+        trainer, every = self.trainer, self.trainer.log_every_n_steps  # pyright: ignore  # Lightning sets it late
         ends = trainer.is_last_batch or trainer.should_stop or trainer.global_step == trainer.max_steps
         if ends or (every and trainer.global_step % every == 0):
-            mean, predictions = self._losses.take()
-            options = {"on_step": True, "on_epoch": True, "sync_dist": trainer.world_size > 1}
-            self.log("train/loss", mean, batch_size=predictions, **options)
+            mean, number = self._losses.take()
+            processes = trainer.world_size > 1
+            self.log("train/loss", mean, on_step=True, on_epoch=True, sync_dist=processes, batch_size=number)
 
     def configure_gradient_clipping(
         self,

@@ -15,6 +15,7 @@ from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.lstm import LSTMState
 from lstm_readout.models.generate import LanguageModel
+from lstm_readout.models.head import check_label_smoothing
 from lstm_readout.ragged import Ragged
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tokenizer import Vocabulary
@@ -29,6 +30,9 @@ class GenerateTask(Task):
     Args:
         label_smoothing: share of the target probability spread over the vocabulary, in training.
         arguments: see ``Task``.
+
+    Raises:
+        UserError: for label smoothing with an adaptive softmax.
     """
 
     name = "generate"
@@ -39,6 +43,7 @@ class GenerateTask(Task):
 
     def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)
+        check_label_smoothing(self.model.head, label_smoothing)
         self.label_smoothing = label_smoothing
         self.measures = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
         self.carried: dict[str, LSTMState] = {}  # stage -> state after its last batch

@@ -17,6 +17,7 @@ from lstm_readout.data.batches import TranslateBatch
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.decoding import check_beam, translate
+from lstm_readout.models.head import check_label_smoothing
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tokenizer import Vocabulary
@@ -35,7 +36,8 @@ class TranslateTask(Task):
         arguments: see ``Task``.
 
     Raises:
-        UserError: for a beam_size or length_penalty out of range, or a missing torchtext.
+        UserError: for label smoothing with an adaptive softmax, a beam_size or length_penalty out of range, or a
+            missing torchtext.
     """
 
     name = "translate"
@@ -54,6 +56,7 @@ class TranslateTask(Task):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        check_label_smoothing(self.model.decoder.head, label_smoothing)
         check_beam(beam_size, length_penalty)
         if torchtext_bleu:
             require_bleu()
