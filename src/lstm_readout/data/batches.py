@@ -111,8 +111,10 @@ def moved(batch: Any, device: torch.device) -> Any:
 
     Lightning waits for every ``PackedSequence``. Its ``batch_sizes`` stay on the CPU, where PyTorch reads them.
     """
-    if isinstance(batch, Tensor | PackedSequence):
-        return batch.to(device, non_blocking=True)
+    if isinstance(batch, Tensor):
+        return batch.to(device=device, non_blocking=True)
+    if isinstance(batch, PackedSequence):
+        return batch.to(device=device, non_blocking=True)  # pyright: ignore  # PyTorch does not say what it takes
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(moved(part, device) for part in batch))
     return batch
