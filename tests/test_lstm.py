@@ -339,6 +339,11 @@ def test_an_unknown_cell_is_refused_with_the_nearest_one():
         LSTM(I, H, cell="lstn")  # type: ignore[arg-type]
 
 
+def test_what_torch_refuses_is_told_as_a_mistake():
+    with pytest.raises(UserError, match="lstm: hidden_size must be greater than zero"):
+        LSTM(I, 0)
+
+
 def test_an_unknown_engine_is_refused_with_the_nearest_one():
     with pytest.raises(UserError, match=r"engine: there is no 'pack'\. Did you mean 'packed'\?"):
         LSTM(I, H, engine="pack")  # type: ignore[arg-type]

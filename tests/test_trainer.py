@@ -42,8 +42,9 @@ def test_auto_takes_bfloat16_where_the_device_is_made_for_it(native, expected, a
     monkeypatch.setattr(trainer, "has_bfloat16", lambda device: asked.append(device) or native)
     monkeypatch.setattr(trainer.CUDAAccelerator, "is_available", lambda: False)
     monkeypatch.setattr(trainer.MPSAccelerator, "is_available", lambda: False)
-    assert quiet(accelerator=accelerator).precision == expected
+    assert quiet(accelerator=accelerator, precision="auto").precision == expected
     assert asked == ["cpu"]
+    assert quiet(accelerator=accelerator).precision == "32-true"
 
 
 def test_the_device_is_that_of_the_accelerator_asked_for(monkeypatch):
@@ -94,6 +95,7 @@ def test_a_run_in_bfloat16_is_whole(task, slow_bfloat16, capsys, monkeypatch):
     monkeypatch.setattr(trainer, "has_bfloat16", lambda device: True)
     stream = ["data.stream=true", "data.window=7"] if task == "generate" else []
     given = [f"task={task}", *SMALL, *stream, "data.batch_size=8", "model.num_layers=2", "data.max_rows=60"]
+    given.append("trainer.precision=auto")
     main([*given, "hydra.run.dir=whole"])
     assert "trainer.precision=32-true refuses it" in " ".join(Path("whole/train.log").read_text().split())
     weights = final_weights("whole")

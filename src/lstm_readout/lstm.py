@@ -122,7 +122,6 @@ class LSTM(nn.Module):
         projection = {"proj_size": proj_size} if cell == "lstm" else {}
         self.cell: Cell = cell
         self.engine: Engine = engine
-        self.block_cost = cost_of_a_block(engine, hidden_size)
         try:
             self.rnn = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](
                 input_size,
@@ -136,6 +135,7 @@ class LSTM(nn.Module):
             )
         except ValueError as error:
             raise UserError(f"{cell}: {error}") from error
+        self.block_cost = cost_of_a_block(engine, hidden_size)
         for name, parameter in self.rnn.named_parameters():
             if (
                 cell == "lstm" and forget_bias and name.startswith("bias_ih")

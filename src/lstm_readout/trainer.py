@@ -34,10 +34,10 @@ class Trainer(lightning.Trainer):
     """
 
     @functools.wraps(lightning.Trainer.__init__)
-    def __init__(self, *, precision: Any = "auto", **options: Any) -> None:
+    def __init__(self, *, precision: Any = None, **options: Any) -> None:
         device = device_type(options.get("accelerator", "auto"))
         if precision == "auto":
-            precision = None if options.get("plugins") else _chosen(device)  # a plugin may bring a precision
+            precision = _chosen(device)
         elif device == "cpu" and str(precision) in _BFLOAT16_ON_CPU and not _cpu_runs_bfloat16():
             raise UserError(
                 f"trainer.precision={precision}: this processor has no LSTM in bfloat16. Set trainer.precision=32-true."
@@ -59,7 +59,7 @@ _NOTHING = nullcontext()
 def _signature() -> inspect.Signature:
     signature = inspect.signature(lightning.Trainer)
     old = signature.parameters["precision"]
-    new = old.replace(default="auto", annotation=old.annotation | Literal["auto"])
+    new = old.replace(annotation=old.annotation | Literal["auto"])
     return signature.replace(parameters=[*(signature.parameters | {"precision": new}).values()])
 
 
