@@ -212,7 +212,7 @@ def tensors(batch):
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: type(batch).__name__)
 def test_every_tensor_of_a_batch_can_be_pinned(batch, monkeypatch):
     pinned = []  # pinning itself needs a GPU: what torch's loader would pin is counted
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self.clone()) or pinned[-1])
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self, *device: pinned.append(self.clone()) or pinned[-1])
     result = pin_memory(batch)
     assert type(result) is type(batch)
     assert {id(tensor) for tensor in tensors(result)} - {id(tensor) for tensor in pinned} <= batch_sizes(batch)
