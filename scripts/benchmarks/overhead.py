@@ -42,7 +42,7 @@ from lstm_readout.memory import keep_freed_memory
 from lstm_readout.tasks.base import Task
 from lstm_readout.train import build_trainer
 
-SLICE, SLICES = 100, 11  # steps of a slice: two intervals of logging; the first slice warms up
+SLICE, SLICES = 50, 7  # steps of a slice: one interval of logging; the first slice warms up
 WORKLOAD = (
     "task=generate",
     "data=files",
