@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
-from lstm_readout.models.encoder import reversed_rows, row_of_token
+from lstm_readout.engine import row_of_token
+from lstm_readout.models.encoder import reversed_rows
 from lstm_readout.ragged import Ragged, pack
 
 texts = st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=8), min_size=1, max_size=7)

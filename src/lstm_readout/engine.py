@@ -151,5 +151,5 @@ def reversal(packed: PackedSequence) -> Tensor:
     starts = sizes.cumsum(0) - sizes
     steps = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)  # (tokens,)
     rows = row_of_token(packed)
-    lengths = torch.bincount(rows)  # (B,)
+    lengths = lengths_of(packed.batch_sizes).to(sizes.device)
     return starts[lengths[rows] - 1 - steps] + rows

@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy
 
 from lstm_readout.decoding.int8 import Decoder, stepper_of
 from lstm_readout.decoding.stepper import forbid
+from lstm_readout.engine import row_of_token
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTMState
-from lstm_readout.models.encoder import row_of_token
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.ragged import Ragged, pack
 from lstm_readout.tokenizer import BOS, EOS

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from lstm_readout.engine import row_of_token
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.lstm import LSTM, LSTMOutput
-from lstm_readout.models.encoder import row_of_token
 
 ReadoutName = Literal["last", "last_step", "mean", "max", "attention", "concat", "first_layer", "cell"]
 
