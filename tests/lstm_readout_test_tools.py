@@ -65,3 +65,14 @@ class KeepLosses(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx):
         self.steps.append((trainer.current_epoch, float(outputs["loss"]), len(batch.labels)))
         torch.save(self.steps, self.path)
+
+
+class KeepWeights(Callback):
+    """Write the model's own weights after every step to a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.steps = path, []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.steps.append(torch.cat([parameter.detach().flatten() for parameter in pl_module.model.parameters()]))
+        torch.save(self.steps, self.path)

@@ -13,22 +13,40 @@ import lstm_readout
 
 ROOT = Path(lstm_readout.__file__).parent
 FLOORS = [
-    {"errors", "engine", "lstm", "ragged", "tokenizer", "vectors", "vector_file", "torchtext"},
-    {"models", "decoding", "checkpoint", "pipelines", "doctor", ""},  # "": the package itself, with LSTM and pipelines
+    {"errors", "engine", "dropout", "lstm", "ragged", "tokenizer", "vectors", "vector_file", "torchtext"},
+    # "": the package itself, with LSTM and pipelines
+    {"models", "decoding", "checkpoint", "transfer", "pipelines", "doctor", ""},
     {
         "data",
         "baselines",
+        "kneser_ney",
         "tasks",
         "callbacks",
+        "unfreezing",
+        "lr_finder",
+        "averaging",
         "progress",
         "trainer",
         "memory",
         "plots",
         "report",
+        "card",
         "doctor.callback",
         "doctor.project",
     },
-    {"config", "overrides", "schema", "composer", "arguments", "build", "train", "evaluate", "predict", "cli"}
+    {
+        "config",
+        "overrides",
+        "schema",
+        "composer",
+        "arguments",
+        "beginning",
+        "build",
+        "train",
+        "evaluate",
+        "predict",
+        "cli",
+    }
     | {"doctor.command", "explain", "compare"},
 ]
 HEAVY = ["lightning", "hydra", "omegaconf", "datasets", "pandas", "matplotlib", "torchmetrics", "sacrebleu", "rich"]

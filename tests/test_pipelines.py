@@ -127,21 +127,48 @@ def test_the_generator_goes_on_as_its_model_does(saved):
             assert result == "".join(generator.stream(text))
 
 
-def test_the_generator_streams_no_half_characters(saved):
-    """A model that writes one emoji, byte after byte."""
-    _, _, vocabulary = saved["generate"]
-    tokens = ids_of(BPE, "😀")[:-1]
-    assert len(tokens) > 1
-    chain = LanguageModel(vocab_size=len(BPE), embedding_size=len(BPE), hidden_size=len(BPE), cell="rnn")
+@pytest.mark.parametrize("tokenizer", [BPE, TextTokenizer.train(CORPUS, kind="char")], ids=["bpe", "char"])
+def test_the_generator_streams_no_half_characters(tokenizer):
+    """A model that writes two characters, byte after byte."""
+    vocabulary = Vocabulary({"text": tokenizer}, [])
+    tokens = ids_of(tokenizer, "😀é")[:-1]
+    assert len(set(tokens)) == len(tokens) > 3
+    size = len(tokenizer)
+    chain = LanguageModel(vocab_size=size, embedding_size=size, hidden_size=size, cell="rnn")
     with torch.no_grad():  # the state is the last token; the head is a table of who follows whom
         for parameter in chain.parameters():
             parameter.zero_()
-        chain.encoder.embedding.weight.copy_(torch.eye(len(BPE)))
-        chain.encoder.lstm.rnn.weight_ih_l0.copy_(9 * torch.eye(len(BPE)))
+        chain.encoder.embedding.weight.copy_(torch.eye(size))
+        chain.encoder.lstm.rnn.weight_ih_l0.copy_(9 * torch.eye(size))
         for before, after in zip([1, *tokens], [*tokens, 2], strict=True):
             chain.head.weight[after, before] = 9
-    assert list(TextGenerator(chain, vocabulary, temperature=0).stream("")) == ["😀"]
-    assert list(TextGenerator(chain, vocabulary, temperature=0, max_tokens=len(tokens) - 1).stream("")) == []
+    assert list(TextGenerator(chain, vocabulary, temperature=0).stream("")) == ["😀", "é"]
+    assert list(TextGenerator(chain, vocabulary, temperature=0, max_tokens=len(tokens) - 1).stream("")) == ["😀"]
+
+
+@pytest.mark.parametrize("kind", ["word", "basic_english", "wordpiece", "char", "bpe", "unigram", "byte"])
+def test_the_generator_streams_what_decoding_all_at_once_gives(kind, monkeypatch):
+    texts = [*CORPUS, 'I said: "no, it\'s 5 (five) dollars!" - then I left...', "naïve café, 20% off; well-known"]
+    options: dict[str, Any] = {"vocab_size": None if kind in ("word", "char") else 300}
+    if kind == "char":
+        options["byte_fallback"] = False  # a stray byte makes those before it unreadable, too, that were told of
+    tokenizer = TextTokenizer.train(texts, kind=kind, **options)
+    model = lively(LanguageModel(vocab_size=len(tokenizer), **SIZES))
+    longest, decode = 0, TextTokenizer.decode
+
+    def watched(self, token_ids):
+        nonlocal longest
+        longest = max(longest, len(token_ids))
+        return decode(self, token_ids)
+
+    for seed in range(4):
+        generator = TextGenerator(model, Vocabulary({"text": tokenizer}, []), max_tokens=60, temperature=2, seed=seed)
+        (expected,) = generator(["great film"])
+        with monkeypatch.context() as patch:
+            patch.setattr(TextTokenizer, "decode", watched)
+            assert "".join(generator.stream("great film")) == expected
+    if kind in ("word", "basic_english", "wordpiece"):
+        assert longest < 12  # the text so far, then a word or two: not all of it for each token
 
 
 @pytest.mark.parametrize("task", EVERY)

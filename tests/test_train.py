@@ -13,12 +13,12 @@ from lstm_readout.train import main
 SMALL = ["data.max_rows=150", "trainer.max_epochs=2", "model.hidden_size=16", "model.embedding_size=8"]
 METRICS = {
     "classify": {"loss", "accuracy", "macro_f1"},
-    "generate": {"loss", "perplexity", "bits_per_token", "bits_per_character"},
+    "generate": {"loss", "perplexity", "bits_per_token", "bits_per_byte", "bits_per_character", "unk_share"},
     "translate": {"loss", "perplexity", "bleu", "chrf", "bleu_signature", "chrf_signature"},
 }
 BASELINES = {
     "classify": {"majority_accuracy", "bag_of_words_accuracy"},
-    "generate": {"unigram_loss", "unigram_perplexity"},
+    "generate": {"unigram_loss", "unigram_perplexity", "trigram_loss", "trigram_perplexity"},
     "translate": {"copy_source_bleu"},
 }
 
@@ -52,6 +52,8 @@ def test_a_run_leaves_its_evidence(task, capsys):
     expected = {f"{stage}/{name}" for stage in ("val", "test") for name in METRICS[task]}
     expected |= {f"baseline/{name}" for name in BASELINES[task]}
     expected |= {"train/tokens_per_second", "train/seconds", "parameters", "ceiling"}
+    if task == "generate":
+        expected.add("test/bits_per_byte_note")  # it holds words that training never showed
     assert set(metrics) == expected
     assert all(isinstance(value, int | float | str) for value in metrics.values())
     told = capsys.readouterr().out
@@ -89,6 +91,11 @@ STOP_AND_RESUME = {
     "classify": ["task=classify", "model.input_dropout=0.3", "model.output_dropout=0.3", "data.batch_size=16"],
     "stream": ["task=generate", "data.stream=true", "data.window=7", "data.batch_size=8", "model.output_dropout=0.3"],
     "translate": ["task=translate", "model.output_dropout=0.3", "data.batch_size=16"],
+}
+SECOND_EPOCH = ["trainer.limit_train_batches=5"]  # which the 7th step is in
+STOP_AND_RESUME |= {
+    "stream, second epoch": [*STOP_AND_RESUME["stream"], *SECOND_EPOCH],
+    "classify, second epoch, a worker": [*STOP_AND_RESUME["classify"], "data.num_workers=1", *SECOND_EPOCH],
 }
 
 

@@ -101,7 +101,7 @@ def draw_lengths(corpus: str, batch_size: int, pool: int, number: int) -> list[l
         "multi30k": ("task=translate", "data=multi30k", "tokenizer.lowercase=true"),
     }[corpus]
     lengths = training_lengths(*overrides)[:, 0]
-    batches = LengthBatchSampler(lengths, batch_size=batch_size, pool=pool, shuffle=True).batches()
+    batches = LengthBatchSampler(lengths, batch_size=batch_size, pool=pool, shuffle=True).batches(0)
     whole = [rows for rows in batches if len(rows) == batch_size]
     return [lengths[rows].tolist() for rows in whole[:number]]
 

@@ -13,11 +13,14 @@ from lstm_readout.errors import UserError
 
 FREE_TEXT = (
     "text",
+    "target",
+    "attention_map",
     "input",
     "output",
     "checkpoint",
     "data.path",
     "vectors.path",
+    "init_from",
 )  # values that are no expressions of Hydra's
 
 
@@ -31,7 +34,7 @@ def quoted(arguments: list[str]) -> list[str]:
     """Quote the values of free text, so that commas, brackets and ``${`` in them mean themselves."""
     return [
         f"{key}={_quote(value)}"
-        if key in FREE_TEXT and separator and (key == "text" or not _is_plain(value))
+        if key in FREE_TEXT and separator and (key in ("text", "target") or not _is_plain(value))
         else argument
         for argument in arguments
         for key, separator, value in (argument.partition("="),)

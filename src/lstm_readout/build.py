@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from hydra.utils import get_class, instantiate
 from lightning import seed_everything
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
-from lstm_readout.data.describe import token_counts
+from lstm_readout.beginning import begin_with
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
-from lstm_readout.ragged import Ragged
 from lstm_readout.tasks.base import Task
 from lstm_readout.tokenizer import Vocabulary
-from lstm_readout.vectors import Place, PretrainedVectors
+from lstm_readout.transfer import language_model_file, tokenizer_of
 
 
 def build(config: DictConfig) -> tuple[Task, TextDataModule]:
@@ -39,7 +38,7 @@ def build_data(config: DictConfig, vocabulary: Vocabulary | None = None) -> Text
     data: TextDataModule = instantiate(config.data, _partial_=True, _convert_="all")(
         roles=task_class.roles,
         batch_type=task_class.batch_type,
-        tokenizer=instantiate(config.tokenizer),
+        tokenizer=_tokenizer(config, task_class),
         vocabulary=vocabulary,
         seen=vocabulary is not None,
         seed=config.seed,
@@ -55,15 +54,14 @@ def build_task(config: DictConfig, data: TextDataModule, resumed: Mapping[str, A
         config: the configuration.
         data: what it is trained on.
         resumed: what the checkpoint of a run that goes on says of its configuration. Its weights are loaded later, so
-            that no word vectors are read.
+            that no word vectors and no language model are read.
     """
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
     task_class: type[Task] = get_class(config.task._target_)
     # _partial_, then the call: inside instantiate a UserError would be wrapped
     model = instantiate(config.model, _partial_=True, _convert_="all")(**task_class.sizes(data.vocabulary))
     about = {key: plain[key] for key in ("data", "tokenizer", "seed")}
-    if plain.get("vectors"):
-        about["vectors"] = _take_vectors(config, task_class, model, data, resumed)
+    about |= begin_with(config, task_class, model, data, resumed)
     return instantiate(config.task, _partial_=True)(
         model=model,
         vocabulary=data.vocabulary,
@@ -73,39 +71,20 @@ def build_task(config: DictConfig, data: TextDataModule, resumed: Mapping[str, A
     )
 
 
-def _take_vectors(
-    config: DictConfig,
-    task_class: type[Task],
-    model: nn.Module,
-    data: TextDataModule,
-    resumed: Mapping[str, Any] | None,
-) -> dict[str, float]:
-    """Fill the embeddings of the model; return what share of each role's words and training tokens has a vector."""
-    vectors: PretrainedVectors = instantiate(config.vectors, _partial_=True, _convert_="all")()
-    if not task_class.embeddings:
-        name = task_class.__name__
-        raise UserError(f"vectors: {name}.embeddings does not say where the model holds them. Set it, or vectors=none.")
-    by_role = isinstance(vectors.source, Mapping)
-    places = {role: _place(role, path, model, data, by_role) for role, path in task_class.embeddings.items()}
-    if resumed is not None:
-        vectors.freeze_embeddings(places)
-        return resumed.get("vectors", {})
-    shares = {}
-    for role, coverage in vectors.initialise(places).items():
-        shares |= {f"{role}/words": coverage.words}
-        shares |= {} if coverage.tokens is None else {f"{role}/tokens": coverage.tokens}
-    return shares
-
-
-def _place(role: str, path: str, model: nn.Module, data: TextDataModule, by_role: bool) -> Place:
-    embedding, side = model.get_submodule(path), path.partition(".")[0]
-    assert isinstance(embedding, nn.Embedding)
-    arguments: dict[str, Any] = getattr(model, "arguments", {})
-    of_one_side = by_role or arguments.get("embedding_size") != embedding.embedding_dim
-    key = f"model.{side}" if of_one_side and isinstance(arguments.get(side), dict) else "model"
-    tokenizer, train = data.vocabulary.tokenizers[role], data.columns.get("train", {}).get(role)
-    counts = token_counts(train, len(tokenizer)) if isinstance(train, Ragged) else None
-    return Place(embedding, tokenizer.tokens, counts, f"{key}.embedding_size")
+def _tokenizer(config: DictConfig, task_class: type[Task]) -> Any:
+    """Return what makes a tokenizer of training texts; with ``init_tokenizer`` it is that of the language model."""
+    if not config.get("init_tokenizer"):
+        return instantiate(config.tokenizer)
+    if not config.get("init_from"):
+        raise UserError("init_tokenizer=true: whose? Name the language model: init_from=runs/generate/...")
+    roles = [role for role, kind in task_class.roles.items() if kind == "text"]
+    if len(roles) > 1 and not config.data.joint_tokenizer:
+        raise UserError(
+            f"init_tokenizer=true: a language model has one tokenizer, {task_class.name} reads {' and '.join(roles)}. "
+            "Set init_tokenizer=false, or data.joint_tokenizer=true."
+        )
+    limit = {key: config.tokenizer[key] for key in ("max_length", "keep") if key in config.tokenizer}
+    return partial(tokenizer_of, path=str(language_model_file(config.init_from)), **limit)
 
 
 def load(config: DictConfig) -> tuple[Task, TextDataModule]:

@@ -145,6 +145,13 @@ def row_of_token(packed: PackedSequence) -> Tensor:
     return torch.arange(int(packed.data.shape[0]), device=sizes.device) - starts.repeat_interleave(sizes)
 
 
+def step_before(packed: PackedSequence) -> Tensor:
+    """Return where the step before stands, for each packed token after the rows' first ones: (tokens - B,)."""
+    sizes = packed.batch_sizes.to(packed.data.device)
+    places = torch.arange(int(packed.batch_sizes[0]), len(packed.data), device=sizes.device)
+    return places - sizes[:-1].repeat_interleave(sizes[1:])
+
+
 def reversal(packed: PackedSequence) -> Tensor:
     """Return for each packed token that of its row which takes its place when rows are turned around: (tokens,)."""
     sizes = packed.batch_sizes.to(packed.data.device)

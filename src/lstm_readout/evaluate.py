@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning import Trainer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.arguments import with_task_of_checkpoint
 from lstm_readout.build import load
+from lstm_readout.card import card_of
 from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.report import print_report
 from lstm_readout.decoding import with_int8
 from lstm_readout.errors import UserError
+from lstm_readout.pipelines.translate import with_others
 from lstm_readout.report import print_table, write_json
 from lstm_readout.tasks.base import Task
 
@@ -33,7 +36,18 @@ def evaluate(config: DictConfig) -> None:
     if config.split not in data.columns:
         raise UserError(f"split: there is no '{config.split}' here; there is: {', '.join(data.columns)}.")
     print_report(data.report)
+    told: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
+    about = (
+        task.config
+        | {"model": task.model.arguments}
+        | {key: told[key] for key in ("task", "split", "int8", "ensemble")}
+    )
+    about["data"] = told.get("data") or task.config.get("data")
     options = {}
+    if config.ensemble:
+        if config.int8:
+            raise UserError("int8=true: an ensemble writes in float. Set int8=false, or ensemble=[].")
+        task.model = with_others(task.model, task.vocabulary, config.ensemble)
     if config.int8:
         task.model, options["accelerator"] = with_int8(task.model), "cpu"
     trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(  # then the call: see build.build_task
@@ -47,6 +61,8 @@ def evaluate(config: DictConfig) -> None:
     print_table(metrics)
     if config.output is not None:
         write_json(Path(config.output), metrics)
+        card = card_of(task, data, trainer, metrics, config=about, overrides=HydraConfig.get().overrides.task)
+        write_json(Path(config.output).with_suffix(".card.json"), card)
 
 
 def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence[str]) -> dict[str, Any]:
@@ -70,6 +86,8 @@ def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence
     if name in data.ceiling:
         metrics["ceiling"] = data.ceiling[name]
     metrics |= {f"vectors/{name}": share for name, share in task.config.get("vectors", {}).items()}
+    begun = task.config.get("init_from", {})
+    metrics |= {f"init_from/{name}": share for name, share in begun.items() if name != "file"}
     metrics["parameters"] = sum(parameter.numel() for parameter in task.model.parameters())
     return metrics
 

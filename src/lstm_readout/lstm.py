@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
+from lstm_readout.dropout import SequenceDropout
 from lstm_readout.engine import Engine, cost_of_a_block, holding, lay_out, reversal, run_blocks
 from lstm_readout.errors import UserError, did_you_mean
 
 Cell = Literal["lstm", "gru", "rnn"]
+RecurrentInit = Literal["uniform", "orthogonal"]
 
 
 class LSTMState(NamedTuple):
@@ -87,9 +89,18 @@ class LSTM(nn.Module):
     forget (Jozefowicz, Zaremba and Sutskever 2015, "An Empirical Exploration of Recurrent Network Architectures").
     gru and rnn have no such gate, and ``bias=False`` no such bias: there it does nothing.
 
+    ``recurrent_init="orthogonal"`` starts the recurrent matrix of each gate orthogonal, so that at first it changes no
+    vector's length (Saxe, McClelland and Ganguli 2014, "Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks"); ``uniform`` is PyTorch's own start.
+
+    ``weight_drop`` leaves out single recurrent weights while training, one draw for all steps of a call (DropConnect;
+    Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2). ``locked_dropout``
+    makes ``dropout``, between layers, one mask a row for all of its steps; see ``SequenceDropout``. Both run layer
+    after layer through dense blocks, on every device.
+
     Raises:
-        UserError: for an unknown ``cell`` or ``engine``, sizes that ``torch.nn.LSTM`` refuses, or ``proj_size`` with a
-            cell other than ``lstm``.
+        UserError: for an unknown ``cell``, ``engine`` or ``recurrent_init``, ``weight_drop`` out of range, sizes that
+            ``torch.nn.LSTM`` refuses, or ``proj_size`` with a cell other than ``lstm``.
     """
 
     def __init__(
@@ -105,6 +116,9 @@ class LSTM(nn.Module):
         proj_size: int = 0,
         cell: Cell = "lstm",
         forget_bias: float = 0.0,
+        recurrent_init: RecurrentInit = "uniform",
+        weight_drop: float = 0.0,
+        locked_dropout: bool = False,
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
@@ -112,6 +126,11 @@ class LSTM(nn.Module):
             raise UserError(f"cell: there is no '{cell}'. {did_you_mean(str(cell), get_args(Cell))}")
         if engine not in get_args(Engine):
             raise UserError(f"engine: there is no '{engine}'. {did_you_mean(str(engine), get_args(Engine))}")
+        if recurrent_init not in get_args(RecurrentInit):
+            told = did_you_mean(str(recurrent_init), get_args(RecurrentInit))
+            raise UserError(f"recurrent_init: there is no '{recurrent_init}'. {told}")
+        if not 0 <= weight_drop < 1:
+            raise UserError(f"weight_drop: wanted 0 or more and less than 1, got {weight_drop}.")
         if proj_size and cell != "lstm":
             raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
         if dropout and num_layers == 1:
@@ -136,11 +155,15 @@ class LSTM(nn.Module):
         except ValueError as error:
             raise UserError(f"{cell}: {error}") from error
         self.block_cost = cost_of_a_block(engine, hidden_size)
+        self.weight_drop, self.locked_dropout = weight_drop, locked_dropout
         for name, parameter in self.rnn.named_parameters():
             if (
                 cell == "lstm" and forget_bias and name.startswith("bias_ih")
             ):  # gates in PyTorch's order: input, forget, cell, output
                 parameter.data[hidden_size : 2 * hidden_size] += forget_bias
+            if recurrent_init == "orthogonal" and name.startswith("weight_hh"):
+                for gate in parameter.data.split(hidden_size):  # (H, O)
+                    nn.init.orthogonal_(gate)
         self.output_size = (proj_size or hidden_size) * (2 if bidirectional else 1)
 
     def forward(self, input: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
@@ -150,30 +173,54 @@ class LSTM(nn.Module):
             input: (T, B, I), (B, T, I) with ``batch_first``, or packed (tokens, I).
             state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; zeros when not given.
         """
-        if isinstance(input, PackedSequence) and self._in_blocks(input.data):
+        if isinstance(input, PackedSequence) and (self._regularised() or self._in_blocks(input.data)):
             return self._forward_blocks(input, state)
+        if isinstance(input, Tensor) and self._regularised():
+            return self._forward_packed(input, state)
         first = None if state is None else state.h if state.c is None else (state.h, state.c)
         output, last = self.rnn(input, first)
         h_n, c_n = last if self.cell == "lstm" else (last, None)
         return LSTMOutput(output, h_n, c_n)
+
+    def _regularised(self) -> bool:
+        """Say whether this call drops what ``nn.LSTM`` cannot drop."""
+        return self.training and bool(self.weight_drop or (self.locked_dropout and self.rnn.dropout))
+
+    def _forward_packed(self, input: Tensor, state: LSTMState | None) -> LSTMOutput:
+        """Run a Tensor as packed rows of one length."""
+        alone = input.dim() == 2  # one row without a batch axis
+        time = 1 if self.rnn.batch_first and not alone else 0
+        steps = input.unsqueeze(1) if alone else input.transpose(0, time)  # (T, B, I)
+        packed = PackedSequence(steps.flatten(0, 1), torch.full((len(steps),), steps.shape[1]))
+        if alone and state is not None:
+            state = LSTMState(*(None if part is None else part.unsqueeze(1) for part in state))  # pyright: ignore
+        ran = self._forward_blocks(packed, state)
+        output = ran.output.data.unflatten(0, steps.shape[:2])
+        if alone:
+            return LSTMOutput(output.squeeze(1), ran.h_n.squeeze(1), None if ran.c_n is None else ran.c_n.squeeze(1))
+        return LSTMOutput(output.transpose(0, time), ran.h_n, ran.c_n)
 
     def _in_blocks(self, data: Tensor) -> bool:
         return data.device.type == "cpu" if self.engine == "auto" else self.engine != "packed"
 
     def _forward_blocks(self, packed: PackedSequence, state: LSTMState | None) -> LSTMOutput:
         """Layer after layer and direction after direction, each over dense blocks of steps."""
+        if packed.batch_sizes[0] == packed.batch_sizes[-1] and not self._regularised():
+            return self._forward_dense(packed, state)
         rnn, data = self.rnn, packed.data
         directions = 2 if rnn.bidirectional else 1
         layout = lay_out(packed.batch_sizes, self.block_cost)
         turned = reversal(packed) if directions == 2 else None
         holds = self.cell == "lstm"
+        locked = SequenceDropout(rnn.dropout).train(self.training)
         first = self._first_state(packed, state)
         finals: list[list[Tensor]] = []  # [h] or [h, c] of a layer and direction
         for layer in range(rnn.num_layers):
             outputs = []
             for direction in range(directions):
                 index = layer * directions + direction
-                weights = rnn.all_weights[index]
+                weights = list(rnn.all_weights[index])  # W_ih, W_hh, then biases and projection
+                weights[1] = dropout(weights[1], self.weight_drop, self.training)
                 if holds and layout.places is not None:
                     weights = [holding(weights[0]), *weights[1:]]
                 given = [s[index : index + 1] for s in first]
@@ -183,10 +230,23 @@ class LSTM(nn.Module):
                 finals.append(final)
             data = torch.cat(outputs, dim=-1) if directions == 2 else outputs[0]  # (tokens, D * O)
             if rnn.dropout and layer < rnn.num_layers - 1:
-                data = dropout(data, rnn.dropout, self.training)
+                between = with_data(packed, data)
+                data = locked(between).data if self.locked_dropout else dropout(data, rnn.dropout, self.training)
         last = [torch.cat(parts) for parts in zip(*finals, strict=True)]  # each (L * D, B, O or H)
         if packed.unsorted_indices is not None:
             last = [part[:, packed.unsorted_indices] for part in last]
+        return LSTMOutput(with_data(packed, data), last[0], last[1] if self.cell == "lstm" else None)
+
+    def _forward_dense(self, packed: PackedSequence, state: LSTMState | None) -> LSTMOutput:
+        """Run packed rows of one length as the Tensor that they are: one call for all layers and directions."""
+        first = None if state is None else tuple(self._first_state(packed, state))
+        time = 1 if self.rnn.batch_first else 0
+        steps = packed.data.unflatten(0, (-1, int(packed.batch_sizes[0]))).transpose(0, time)
+        output, last = self.rnn(steps, first if first is None or self.cell == "lstm" else first[0])
+        last = last if self.cell == "lstm" else [last]
+        if packed.unsorted_indices is not None:
+            last = [part[:, packed.unsorted_indices] for part in last]
+        data = output.transpose(0, time).flatten(0, 1)
         return LSTMOutput(with_data(packed, data), last[0], last[1] if self.cell == "lstm" else None)
 
     def _first_state(self, packed: PackedSequence, state: LSTMState | None) -> list[Tensor]:

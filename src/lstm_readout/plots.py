@@ -111,3 +111,27 @@ def _plot_lengths(axes: Axes, numbers: Mapping[str, Any]) -> None:
         axis.set_major_formatter("{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1.05))
+
+
+def plot_attention(
+    weights: Sequence[Sequence[float]], source: Sequence[str], target: Sequence[str], path: Path
+) -> None:
+    """Draw where a decoder looked as a PNG file: a row for each target token, a column for each source token.
+
+    Args:
+        weights: (T, S); each row sums to 1.
+        source, target: what the tokens are called.
+        path: the file.
+    """
+    size = 1.5 + 0.32 * len(source), 1.2 + 0.3 * len(target)
+    figure, axes = plt.subplots(figsize=(min(30.0, size[0]), min(30.0, size[1])), layout="constrained")
+    image = axes.imshow(np.asarray(weights), cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(source)), source, rotation=90, parse_math=False)  # "$" is a word here
+    axes.set_yticks(range(len(target)), target, parse_math=False)
+    axes.xaxis.tick_top()
+    axes.set(ylabel="target")
+    axes.set_xlabel("source", labelpad=8)
+    axes.xaxis.set_label_position("top")
+    figure.colorbar(image, ax=axes, label="attention")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -5,8 +5,9 @@ The texts are ``text="..."``, the lines of ``input=FILE``, or the lines of stand
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -15,8 +16,9 @@ from omegaconf import DictConfig
 from lstm_readout.arguments import with_task_of_checkpoint
 from lstm_readout.config import hydra_main
 from lstm_readout.errors import UserError
-from lstm_readout.pipelines import TextGenerator
+from lstm_readout.pipelines import TextGenerator, Translator
 from lstm_readout.pipelines.base import Pipeline
+from lstm_readout.pipelines.translate import as_values
 
 
 def predict(config: DictConfig) -> None:
@@ -25,17 +27,21 @@ def predict(config: DictConfig) -> None:
     if output is not None and output.exists():
         raise UserError(f"output: '{output}' exists already. Name another file, or remove it first.")
     texts = _texts(config)
+    _check_of_one_text(config, texts)
     options = {"int8": True} if config.int8 else {}  # a pipeline of another project may know nothing of it
     model: Pipeline = instantiate(config.pipeline)(config.checkpoint, device=config.device, **options)
+    if config.get("attention_map") is not None:
+        _draw(model, texts[0], config)
+    lines = model.lines(texts) if config.get("target") is None else _scores(model, texts, config)
     if output is not None:
-        _write(output, model.lines(texts))
+        _write(output, lines)
     elif isinstance(model, TextGenerator) and len(texts) == 1:
         print(texts[0], end="", flush=True)
         for piece in model.stream(texts[0]):
             print(piece, end="", flush=True)
         print()
     else:
-        for line in model.lines(texts):
+        for line in lines:
             print(line)
 
 
@@ -61,6 +67,41 @@ def _texts(config: DictConfig) -> list[str]:
     if not lines:
         raise UserError("no text: give text='...', input=FILE, or lines on standard input.")
     return [line.removesuffix("\r") for line in lines]
+
+
+def _check_of_one_text(config: DictConfig, texts: list[str]) -> None:
+    """Raise ``UserError`` where a translator is asked for what is of one text, or for a picture that cannot be."""
+    for key in ("target", "attention_map"):
+        if config.get(key) is not None and len(texts) != 1:
+            raise UserError(f"{key} is for one text, got {len(texts)}. Give text='...'.")
+    if config.get("attention_map") is None:
+        return
+    picture = Path(config.attention_map)
+    if picture.suffix != ".png":
+        raise UserError(f"attention_map: wanted the name of a PNG file, got '{picture}'. Call it {picture.stem}.png.")
+    if picture.exists():
+        raise UserError(f"attention_map: '{picture}' exists already. Name another file, or remove it first.")
+    if not picture.parent.is_dir():
+        raise UserError(f"attention_map: no such folder: '{picture.parent}'.")
+
+
+def _scores(model: Pipeline, texts: list[str], config: DictConfig) -> Iterator[str]:
+    """Yield the log probability of the translation that is given, as one JSON object."""
+    assert isinstance(model, Translator)
+    for translation in model.score(texts, [str(config.target)]):
+        yield json.dumps(as_values(translation), ensure_ascii=False)
+
+
+def _draw(model: Pipeline, text: str, config: DictConfig) -> None:
+    """Write the attention map of one translation."""
+    assert isinstance(model, Translator)
+    found = model.attention(text, None if config.target is None else str(config.target))
+    from lstm_readout.explain.labels import drawable  # matplotlib: not before a picture is asked for
+    from lstm_readout.explain.rows import visible
+    from lstm_readout.plots import plot_attention
+
+    source, target = ([drawable(visible(token)) for token in side] for side in (found.source, found.target))
+    plot_attention(found.weights, source, target, Path(config.attention_map))
 
 
 def _write(output: Path, lines: Iterable[str]) -> None:

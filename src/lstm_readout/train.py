@@ -13,7 +13,9 @@ import shutil
 import sys
 import textwrap
 import time
+import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -26,12 +28,14 @@ from omegaconf import DictConfig, OmegaConf
 from lstm_readout.arguments import of_run
 from lstm_readout.build import build_data, build_task
 from lstm_readout.callbacks import Stopped, Throughput
+from lstm_readout.card import card_of
 from lstm_readout.checkpoint import read_checkpoint
 from lstm_readout.config import hydra_main
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.report import print_report, write_report
 from lstm_readout.errors import UserError
 from lstm_readout.evaluate import measure, quiet_lightning
+from lstm_readout.lr_finder import STEPS, LearningRateFinder
 from lstm_readout.memory import keep_freed_memory
 from lstm_readout.plots import plot_learning_curve
 from lstm_readout.report import print_table, write_json
@@ -46,6 +50,9 @@ def train(config: DictConfig) -> float | None:
     Returns:
         The monitored metric of the best checkpoint, for a sweep to optimise.
     """
+    started = time.perf_counter()
+    if config.get("find_lr") and config.resume is not None:
+        raise UserError("find_lr=true is for a run that begins: leave out resume=.")
     _check_processes(config)
     keep_freed_memory()
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -64,6 +71,9 @@ def train(config: DictConfig) -> float | None:
     write_report(data.report, folder)
     task = build_task(config, data, resumed and resumed.config)
     log.info("%s", _answer(task, data))
+    if config.get("find_lr"):
+        _find_lr(config, task, data, folder)
+        return None
 
     if config.resume is not None:
         _keep_metrics(folder / "metrics.csv")
@@ -90,11 +100,14 @@ def train(config: DictConfig) -> float | None:
     metrics["train/tokens_per_second"] = throughput.tokens_per_second
     metrics["train/seconds"] = seconds
     write_json(folder / "metrics.json", metrics)
+    write_json(folder / "card.json", _card(task, data, trainer, metrics, config, time.perf_counter() - started))
     task.write_figures(folder)
     plot_learning_curve(folder, task.monitor)
     print_table(metrics)
     log.info("run folder: %s", folder)
     log.info("use it:     %s", _command("predict", f"checkpoint={best}", f"text={_example(data)}"))
+    if config.get("init_from"):
+        log.info("its gain:   %s", _command("compare", *_comparison(config)))
     score = metrics.get(task.monitor)
     if score is not None and not math.isfinite(score):  # a sweeper could not use it either
         raise UserError(f"{task.monitor} is {score}: the training diverged. Try a smaller optimizer.lr.")
@@ -106,7 +119,7 @@ def build_trainer(config: DictConfig, data: TextDataModule, *, progress_bar: boo
     callbacks = {name: node for name, node in config.callbacks.items() if node is not None}
     if not progress_bar:
         callbacks.pop("progress_bar", None)
-    if "validation" not in data.columns:  # nothing to choose by: the best is the last
+    if "validation" not in data.columns and "best" in callbacks:  # nothing to choose by: the best is the last
         callbacks.pop("early_stopping", None)
         callbacks["best"] = OmegaConf.merge(callbacks["best"], {"monitor": None})
     loggers = [instantiate(node) for node in config.logger.values() if node is not None]
@@ -122,6 +135,52 @@ def build_trainer(config: DictConfig, data: TextDataModule, *, progress_bar: boo
         raise
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {error}") from error
+
+
+def _card(
+    task: Task, data: TextDataModule, trainer: Trainer, metrics: dict[str, Any], config: DictConfig, seconds: float
+) -> dict[str, Any]:
+    """Return the comparability card of the run; of one that was resumed only the last part was timed."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
+    overrides = HydraConfig.get().overrides.task
+    timed = seconds if config.resume is None else None
+    return card_of(task, data, trainer, metrics, config=plain, overrides=overrides, seconds=timed)
+
+
+def _find_lr(config: DictConfig, task: Task, data: TextDataModule, folder: Path) -> None:
+    """Suggest a learning rate; nothing is kept of what was trained meanwhile."""
+    alone = {"devices": 1, "strategy": "auto", "max_epochs": -1, "max_steps": STEPS, "max_time": None}
+    quiet = {"fast_dev_run": False, "limit_val_batches": 0, "num_sanity_val_steps": 0, "log_every_n_steps": STEPS}
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
+    plain["trainer"] |= alone | quiet | {"enable_checkpointing": False, "enable_model_summary": False}
+    plain |= {"callbacks": {"finder": {"_target_": "lstm_readout.lr_finder.LearningRateFinder"}}, "logger": {}}
+    warnings.filterwarnings("ignore", ".*(`val_dataloader`|validation loop).*")  # there is none here
+    log.info("find_lr: up to %d steps, each with a larger learning rate", STEPS)
+    task.scheduler = None  # the finder sets the rate
+    trainer = build_trainer(OmegaConf.create(plain), data, progress_bar=False)
+    trainer.fit(task, datamodule=data)
+    (finder,) = (c for c in trainer.callbacks if isinstance(c, LearningRateFinder))  # pyright: ignore
+    found = finder.found()
+    found.write(folder)
+    log.info("the loss falls steepest at a learning rate of %.2g, and is least at %.2g", found.suggestion, found.lowest)
+    log.info("drawn:  %s", folder / "lr_finder.png")
+    log.info("use it: optimizer.lr=%.2g", found.suggestion)
+
+
+def _comparison(config: DictConfig) -> list[str]:
+    """Return the overrides of a comparison of this configuration with and without its language model."""
+    groups = {"task", "model", "data", "tokenizer", "vectors", "optimizer", "scheduler", "trainer", "experiment"}
+    given = [line for line in HydraConfig.get().overrides.task if _key(line).partition(".")[0] in groups]
+    given += [line for line in HydraConfig.get().overrides.task if _key(line).startswith("init_")]
+    # Where compare's own defaults differ
+    sizes = [f"model.{name}={config.model[name]}" for name in ("embedding_size", "hidden_size")]
+    sizes.append(f"trainer.max_epochs={config.trainer.max_epochs}")
+    keys = {_key(line) for line in given}
+    return ["variants=transfer", *given, *(line for line in sizes if _key(line) not in keys)]
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 def _check_processes(config: DictConfig) -> None:

@@ -136,7 +136,7 @@ class PretrainedVectors:
             if scale > 0 and before > 0:
                 weight.mul_(scale / before)
             weight[list(found)] = values
-        coverage = _coverage(place, ordinary)
+        coverage = coverage_of(place, ordinary)
         _tell(role, source, coverage, len(ordinary), len(place.tokens) - len(SPECIAL_TOKENS))
         return coverage
 
@@ -177,7 +177,8 @@ def from_file(
     return PretrainedVectors(source, freeze=freeze, roles=roles, lowercase=lowercase)
 
 
-def _coverage(place: Place, found: Sequence[int]) -> Coverage:
+def coverage_of(place: Place, found: Sequence[int]) -> Coverage:
+    """Return what share of a vocabulary the ids in ``found`` are, special tokens apart."""
     special = len(SPECIAL_TOKENS)
     missing = np.ones(len(place.tokens), dtype=bool)
     missing[found] = False

@@ -66,8 +66,8 @@ def test_the_top_layer_of_two_directions_keeps_its_directions():
     sizes = {"source_vocab_size": 9, "target_vocab_size": 8, "num_layers": 3, "bidirectional": True, **SIZES}
     model = StartFrom(start="top", **sizes)
     source = pack_sequence([torch.tensor([3, 4, 5, 6]), torch.tensor([7, 8])])
-    h = Seq2Seq.read(model, source).h
-    torch.testing.assert_close(model.read(source).h, h[[4, 5, 4, 5, 4, 5]])
+    h = Seq2Seq.read(model, source).h_n
+    torch.testing.assert_close(model.read(source).h_n, h[[4, 5, 4, 5, 4, 5]])
 
 
 def generate_task(kind):

@@ -72,6 +72,9 @@ def test_nothing_is_found_in_any_shape_of_model(kind, options):
         {"encoder": {"cell": "gru"}, "decoder": {"proj_size": 4}, "reverse_source": True},
         {"encoder": {"num_layers": 1}, "decoder": {"num_layers": 3}},
         {"encoder": {"num_layers": 3}, "decoder": {"num_layers": 1, "cell": "rnn"}},
+        {"attention": "dot", "num_layers": 2},
+        {"attention": "general", "bidirectional": True, "input_feeding": True},
+        {"attention": "additive", "cell": "gru", "reverse_source": True, "batch_first": True},
     ],
     ids=str,
 )

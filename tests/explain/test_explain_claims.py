@@ -87,6 +87,8 @@ def test_a_language_model_reads_output_at_every_step(cell, layers):
         {"decoder": {"cell": "gru"}},
         {"cell": "gru"},
         {"proj_size": 3, "batch_first": True},
+        {"attention": "dot"},
+        {"attention": "additive", "bidirectional": True, "reverse_source": True},
     ],
     ids=str,
 )
@@ -97,6 +99,18 @@ def test_a_translator_reads_the_state_and_then_output(model):
     proves(task, batch, decoder)
     claims = [*identities_of(encoder), *identities_of(decoder), *bridge_identities(task.model, encoder, decoder)]
     assert [claim.claim for claim in claims if not claim.holds] == []
+
+
+def test_a_translator_with_attention_reads_output_of_both_sides():
+    task, batch = small_task("translate", LENGTHS, attention="general", bidirectional=True)
+    encoder, decoder = sides_of(task, batch)
+    assert encoder.reading.output == decoder.reading.output == "every real step"
+    assert "attention(output)" in encoder.reading.expression
+    found = gradients_of(task, batch, encoder)
+    assert found.steps_read == found.real_steps
+    task, batch = small_task("translate", LENGTHS, attention="general", input_feeding=True)
+    with pytest.raises(UserError, match=r"model\.input_feeding=true: explain shows one call of each LSTM"):
+        sides_of(task, batch)
 
 
 def test_a_translator_with_fewer_layers_in_its_decoder_reads_the_upper_ones():

@@ -95,6 +95,9 @@ def test_a_language_model(shape):
         {"encoder": {"num_layers": 3}, "decoder": {"num_layers": 2, "hidden_size": 4}, "bidirectional": True},
         {"encoder": {"cell": "gru"}, "decoder": {"cell": "lstm"}},
         {"encoder": {"cell": "lstm"}, "decoder": {"cell": "rnn"}},
+        {"attention": "dot", "batch_first": True},
+        {"attention": "general", "bidirectional": True, "reverse_source": True},
+        {"attention": "additive", "cell": "gru"},
     ],
     ids=str,
 )
@@ -108,6 +111,8 @@ def test_a_translator(shape):
         "decoder": model.decoder.encoder.lstm.rnn,
         "head": model.decoder.head,
     }
+    if model.attends:
+        weights |= dict(model.decoder.attention.named_children())
     for name in ("h", "c"):
         if getattr(model.bridge, name):
             weights[f"bridge_{name}"] = getattr(model.bridge, name)

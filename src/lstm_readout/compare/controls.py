@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lstm_readout.data.batches import GenerateBatch
-from lstm_readout.lstm import LSTMState, each_token
+from lstm_readout.lstm import LSTMOutput, each_token
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tasks.base import Stage
@@ -34,7 +34,7 @@ class PaddedClassifier(Classifier):
         """Return logits (B, C) of whole documents and the padding behind them."""
         assert isinstance(token_ids, PackedSequence)
         vectors, _ = pad_packed_sequence(each_token(self.encoder.embed, token_ids))  # pyright: ignore[reportArgumentType]
-        vectors = self.encoder.drop_features(vectors)  # (T, B, E)
+        vectors = self.encoder.input_dropout(vectors)  # (T, B, E)
         output, _ = self.encoder.lstm.rnn(vectors)  # (T, B, D * O)
         return self.head(self.dropout(output[-1]))
 
@@ -52,15 +52,15 @@ class StartFrom(Seq2Seq):
         super().__init__(**arguments)
         self.start = start
 
-    def read(self, source_ids: PackedSequence) -> LSTMState:
+    def read(self, source_ids: PackedSequence) -> LSTMOutput:
         """Read whole sources and return what is left of the state."""
-        h, c = super().read(source_ids)
+        output, h, c = super().read(source_ids)
         if self.start == "top":
             layers = h.shape[0] // self.bridge.directions
             h, c = (None if x is None else x[-self.bridge.directions :].repeat(layers, 1, 1) for x in (h, c))
-            return LSTMState(h, c)  # pyright: ignore[reportArgumentType] (h is there)
+            return LSTMOutput(output, h, c)  # pyright: ignore[reportArgumentType] (h is there)
         h = h if self.start == "h" else torch.zeros_like(h)
-        return LSTMState(h, c if c is None or self.start == "c" else torch.zeros_like(c))
+        return LSTMOutput(output, h, c if c is None or self.start == "c" else torch.zeros_like(c))
 
 
 class LastStepTask(GenerateTask):

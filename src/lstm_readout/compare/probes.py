@@ -23,7 +23,7 @@ from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
 from lstm_readout.data.batching import WARM_UP, StreamDataset, join_stream
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.decoding import translate
-from lstm_readout.lstm import LSTMState
+from lstm_readout.lstm import LSTMOutput, LSTMState
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.translate import Seq2Seq
@@ -86,7 +86,7 @@ def tampered_state(path: Path, data: TextDataModule, rows: int) -> dict[str, Any
     scores: dict[str, float] = {}
     for name, edit in _edits(model).items():
         changed = SimpleNamespace(
-            decoder=model.decoder, encode=lambda ids, edit=edit: model.bridge(edit(model.read(ids)))
+            decoder=model.decoder, encode=lambda ids, edit=edit: model.begin(_edited(model.read(ids), edit))
         )
         written = [
             tokenizer.decode(ids) for batch in batches for ids in translate(cast(Seq2Seq, changed), batch.source)
@@ -98,6 +98,10 @@ def tampered_state(path: Path, data: TextDataModule, rows: int) -> dict[str, Any
         "tables": {"BLEU with a part of the state changed": (["change", "BLEU", "difference"], lines)},
         "bleu": scores,
     }
+
+
+def _edited(lstm: LSTMOutput, edit: Edit) -> LSTMOutput:
+    return LSTMOutput(lstm.output, *edit(lstm.state))
 
 
 def _edits(model: Seq2Seq) -> dict[str, Edit]:

@@ -72,6 +72,7 @@ def perform(run: Run) -> None:
     task = build_task(config, data)
     trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(
         default_root_dir=str(run.path.parent),
+        callbacks=[instantiate(node) for node in config.get("callbacks", {}).values() if node is not None],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -137,7 +138,8 @@ def encoded_data(config: DictConfig) -> TextDataModule:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
     rows = {key: value for key, value in plain["data"].items() if key not in BATCHING}
     roles = dict(get_class(config.task._target_).roles)
-    key = json.dumps([rows, plain["tokenizer"], roles, plain["seed"]], sort_keys=True)
+    begun = [plain.get(name) for name in ("init_tokenizer", "init_from")]
+    key = json.dumps([rows, plain["tokenizer"], begun[0] and begun, roles, plain["seed"]], sort_keys=True)
     if key not in _encoded:
         _encoded.clear()
         _encoded[key] = build_data(config)

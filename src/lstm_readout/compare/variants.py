@@ -77,7 +77,8 @@ def _variant(key: str, node: Any, config: DictConfig) -> Variant:
     change: dict[str, Any] = OmegaConf.to_container(node.get("change") or OmegaConf.create({}))  # pyright: ignore
     merged = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(config, resolve=False)), change)
     assert isinstance(merged, DictConfig)
-    keys = ("task", "model", "data", "tokenizer", "vectors", "optimizer", "scheduler", "trainer", "seed")
+    keys = ("task", "model", "data", "tokenizer", "vectors", "optimizer", "scheduler", "trainer", "callbacks", "seed")
+    keys += ("init_from", "init_into", "init_tokenizer")
     plain: dict[str, Any] = OmegaConf.to_container(  # pyright: ignore[reportAssignmentType]
         OmegaConf.masked_copy(merged, [name for name in keys if name in merged]), resolve=True
     )

@@ -33,11 +33,12 @@ WARM_UP = 512
 class EpochSampler(Sampler):
     """An order that follows from the epoch alone, and that a resumed run can enter in the middle.
 
-    Lightning calls ``set_epoch`` on a loader's ``sampler``, or on its batch sampler's.
+    Lightning calls ``set_epoch`` on a loader's ``sampler``, or on its batch sampler's: at first only after it has begun
+    an iterator, which in a run that goes on must be that of the epoch it goes on in.
     """
 
     def __init__(self) -> None:
-        self.epoch = 0
+        self.epoch: int | None = None  # none was set so far
         self.resume_at = (0, 0)  # (epoch, batches of it that were done already)
 
     @property
@@ -49,10 +50,14 @@ class EpochSampler(Sampler):
         """Choose the order of this epoch."""
         self.epoch = epoch
 
+    def served(self) -> int:
+        """Return the epoch that an iterator begun now is for."""
+        return self.resume_at[0] if self.epoch is None else self.epoch
+
     def done(self) -> int:
         """Return how many batches of this epoch an earlier process has done."""
         epoch, batches = self.resume_at
-        return batches if epoch == self.epoch else 0
+        return batches if epoch == self.served() else 0
 
 
 class StreamSampler(EpochSampler):
@@ -108,31 +113,33 @@ class LengthBatchSampler(EpochSampler):
         self._batches: tuple[tuple[int, int], list[np.ndarray]] | None = None
 
     def __len__(self) -> int:
-        # An epoch's order moves the borders of batches cut by tokens, and with them their number
-        return len(self.batches()) // ranks()[1]
+        # An epoch's order moves the borders of batches cut by tokens, and with them their number. Before one is set, it
+        # is that of the first: a run that goes on reckons its steps as it did at its start
+        return len(self.batches(self.epoch or 0)) // ranks()[1]
 
     def __iter__(self) -> Iterator[list[int]]:
         rank, world = ranks()
-        for rows in self.batches()[rank::world][self.done() :]:
+        for rows in self.batches(self.served())[rank::world][self.done() :]:
             yield rows.tolist()
 
-    def batches(self) -> list[np.ndarray]:
-        """Return this epoch's batches of all processes, which take turns."""
-        drawn_for = (self.epoch, ranks()[1])
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """Return an epoch's batches of all processes, which take turns."""
+        drawn_for = (epoch, ranks()[1])
         if self._batches is None or self._batches[0] != drawn_for:
-            self._batches = (drawn_for, share_evenly(self._draw(), ranks()[1]))
+            self._batches = (drawn_for, share_evenly(self._draw(epoch), ranks()[1]))
         return self._batches[1]
 
     def fill(self) -> float:
-        """Return the share of real tokens in this epoch's batches, were each padded to its longest row."""
-        padded = sum(int(self.lengths[rows].max(0).sum()) * len(rows) for rows in self.batches())
+        """Return the share of real tokens in an epoch's batches, were each padded to its longest row."""
+        batches = self.batches(self.served())
+        padded = sum(int(self.lengths[rows].max(0).sum()) * len(rows) for rows in batches)
         return float(self.lengths.sum() / padded)
 
-    def _draw(self) -> list[np.ndarray]:
+    def _draw(self, epoch: int) -> list[np.ndarray]:
         options = (self.batch_size, self.max_tokens)
         if not self.shuffle:
             return part_by_length(np.arange(len(self.lengths)), self.lengths, *options)
-        random = np.random.default_rng((self.seed, self.epoch))
+        random = np.random.default_rng((self.seed, epoch))
         return draw_batches(self.lengths, random, *options, self.pool)
 
 

@@ -4,12 +4,14 @@ A translator's decoder is a language model that starts from the encoder's state,
 """
 
 from lstm_readout.decoding.beam import Hypothesis, beam_search, check_beam, forced_scores
+from lstm_readout.decoding.ensemble import Ensemble
 from lstm_readout.decoding.int8 import Int8LanguageModel, stepper_of, with_int8
 from lstm_readout.decoding.sampling import check_sampling, draw, sample, sample_texts
-from lstm_readout.decoding.search import greedy, translate
+from lstm_readout.decoding.search import greedy, length_limits, translate, translations
 from lstm_readout.decoding.stepper import Stepper
 
 __all__ = [
+    "Ensemble",
     "Hypothesis",
     "Int8LanguageModel",
     "Stepper",
@@ -19,9 +21,11 @@ __all__ = [
     "draw",
     "forced_scores",
     "greedy",
+    "length_limits",
     "sample",
     "sample_texts",
     "stepper_of",
     "translate",
+    "translations",
     "with_int8",
 ]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from lstm_readout.decoding.ensemble import EnsembleDecoder
 from lstm_readout.decoding.int8 import Decoder, stepper_of
 from lstm_readout.decoding.stepper import forbid
 from lstm_readout.engine import row_of_token
@@ -127,7 +128,9 @@ def beam_search(
 
 
 @torch.inference_mode()
-def forced_scores(decoder: LanguageModel, state: LSTMState, token_ids: Sequence[Sequence[int]]) -> Tensor:
+def forced_scores(
+    decoder: LanguageModel | EnsembleDecoder, state: LSTMState, token_ids: Sequence[Sequence[int]]
+) -> Tensor:
     """Return the log probabilities of given texts and their ``<eos>``, in nats: (B,).
 
     Args:

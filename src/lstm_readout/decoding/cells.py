@@ -7,7 +7,7 @@ LSTM, 3 of a GRU, 1 of an RNN).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -54,10 +54,36 @@ class InputTable:
         self.known[new] = True
 
 
-class Cell(Protocol):
-    """A layer: token ids (N,) or x (N, I), h (N, O), c (N, H) or None -> h, c."""
+Given = Any  # token ids (N,) for layer 0, with input feeding (token ids, fed (N, O)); x (N, I) for the others
 
-    def __call__(self, x: Tensor, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+
+class FedInput:
+    """An ``InputTable`` for an embedding beside which something is fed, whose product is taken at each step.
+
+    Args:
+        embedding: (V, E).
+        weight: (G * H, E + O).
+        bias: (G * H,), or None.
+        make: lays out a weight.
+    """
+
+    def __init__(self, embedding: Tensor, weight: Tensor, bias: Tensor | None, make: MakeProduct) -> None:
+        width = embedding.shape[1]
+        self.table, self.fed = (
+            InputTable(embedding, weight[:, :width], bias),
+            make(weight[:, width:].contiguous(), None),
+        )
+
+    def __call__(self, x: tuple[Tensor, Tensor]) -> Tensor:
+        """Look ids up and add what is fed: (N,) and (N, O) -> (N, G * H)."""
+        token_ids, fed = x
+        return self.fed.add_to(self.table(token_ids), fed)
+
+
+class Cell(Protocol):
+    """A layer: what is ``Given``, h (N, O), c (N, H) or None -> h, c."""
+
+    def __call__(self, x: Given, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Go on by one step."""
         ...
 
@@ -81,7 +107,7 @@ class LSTMCell:
         gates = {name: torch.cat([w.chunk(4)[k] for k in order]) for name, w in weights.items() if name != "weight_hr"}
         self.gates = sum_of_products(gates, embedding, make)
 
-    def __call__(self, x: Tensor, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, x: Given, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Go on by one step."""
         assert c is not None
         gates = self.gates(x, h)  # (N, 4H)
@@ -98,10 +124,10 @@ class GRUCell:
     def __init__(self, weights: dict[str, Tensor], embedding: Tensor | None, make: MakeProduct) -> None:
         self.hidden_size = weights["weight_hh"].shape[0] // 3
         weight, bias = weights["weight_ih"], weights.get("bias_ih")
-        self.input = make(weight, bias) if embedding is None else InputTable(embedding, weight, bias)
+        self.input = make(weight, bias) if embedding is None else input_of(embedding, weight, bias, make)
         self.recurrent = make(weights["weight_hh"], weights.get("bias_hh"))
 
-    def __call__(self, x: Tensor, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, x: Given, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Go on by one step."""
         size = self.hidden_size
         from_x, from_h = self.input(x), self.recurrent(h)  # (N, 3H): reset, update, new
@@ -116,19 +142,26 @@ class RNNCell:
     def __init__(self, weights: dict[str, Tensor], embedding: Tensor | None, make: MakeProduct) -> None:
         self.gates = sum_of_products(weights, embedding, make)
 
-    def __call__(self, x: Tensor, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, x: Given, h: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Go on by one step."""
         return self.gates(x, h).tanh_(), None
 
 
 def sum_of_products(
     weights: dict[str, Tensor], embedding: Tensor | None, make: MakeProduct
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a function of x and h that gives ``x @ W_ih.T + h @ W_hh.T + biases``; x is token ids for layer 0."""
+) -> Callable[[Given, Tensor], Tensor]:
+    """Return a function of x and h that gives ``x @ W_ih.T + h @ W_hh.T + biases``; x is what is ``Given``."""
     weight_ih, weight_hh = weights["weight_ih"], weights["weight_hh"]
     bias = weights["bias_ih"] + weights["bias_hh"] if "bias_ih" in weights else None
     if embedding is None:
         both = make(torch.cat((weight_ih, weight_hh), dim=1), bias)
         return lambda x, h: both(torch.cat((x, h), dim=1))
-    table, recurrent = InputTable(embedding, weight_ih, bias), make(weight_hh, None)
-    return lambda token_ids, h: recurrent.add_to(table(token_ids), h)
+    table, recurrent = input_of(embedding, weight_ih, bias, make), make(weight_hh, None)
+    return lambda x, h: recurrent.add_to(table(x), h)
+
+
+def input_of(embedding: Tensor, weight: Tensor, bias: Tensor | None, make: MakeProduct) -> Callable[[Given], Tensor]:
+    """Return what layer 0 makes of its input."""
+    if weight.shape[1] == embedding.shape[1]:
+        return InputTable(embedding, weight, bias)
+    return FedInput(embedding, weight, bias, make)

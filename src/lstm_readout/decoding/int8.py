@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence
 
+from lstm_readout.decoding.ensemble import EnsembleDecoder
 from lstm_readout.decoding.stepper import Stepper
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTMState
+from lstm_readout.models.attentive import AttentiveDecoder
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.translate import Seq2Seq
 
@@ -34,6 +36,11 @@ class Int8LanguageModel(nn.Module):
         super().__init__()
         self.model, self.arguments = model, model.arguments
         self.stepper = Stepper(model, int8=True)
+
+    def begin(self, state: LSTMState, output: PackedSequence) -> LSTMState:
+        """Return the first state of a decoder with attention; see ``AttentiveDecoder``."""
+        assert isinstance(self.model, AttentiveDecoder)
+        return self.model.begin(state, output)
 
     @torch.autocast("cpu", enabled=False)
     @torch.inference_mode()
@@ -71,14 +78,14 @@ class Int8LanguageModel(nn.Module):
         return (total / (targets != IGNORED).sum()).float(), last
 
 
-Decoder = LanguageModel | Int8LanguageModel | Stepper
+Decoder = LanguageModel | Int8LanguageModel | EnsembleDecoder | Stepper
 
 
 def stepper_of(decoder: Decoder) -> Stepper:
     """Return the decoder's ``Stepper``; of a language model a new one, to be made once for many steps."""
     if isinstance(decoder, Stepper):
         return decoder
-    return decoder.stepper if isinstance(decoder, Int8LanguageModel) else Stepper(decoder)
+    return Stepper(decoder) if isinstance(decoder, LanguageModel) else decoder.stepper
 
 
 def with_int8(model: nn.Module) -> nn.Module:

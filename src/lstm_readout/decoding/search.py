@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from lstm_readout.decoding.beam import beam_search, check_beam
+from lstm_readout.decoding.beam import Hypothesis, beam_search, check_beam
+from lstm_readout.decoding.ensemble import Ensemble
 from lstm_readout.decoding.int8 import Decoder, stepper_of
 from lstm_readout.decoding.stepper import Stepper, forbid
 from lstm_readout.lstm import LSTMState
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tokenizer import BOS, EOS
+
+TranslationModel = Seq2Seq | Ensemble
 
 
 @torch.autocast("cpu", enabled=False)
@@ -52,7 +55,7 @@ def greedy(decoder: Decoder, state: LSTMState, max_length: int | Sequence[int]) 
 
 @torch.inference_mode()
 def translate(
-    model: Seq2Seq,
+    model: TranslationModel,
     source_ids: PackedSequence,
     max_length: int | None = None,
     beam_size: int = 1,
@@ -77,10 +80,37 @@ def translate(
         UserError: for a beam_size or length_penalty out of range.
     """
     check_beam(beam_size, length_penalty)
-    _, lengths = pad_packed_sequence(source_ids)
-    limits = [2 * length + 20 if max_length is None else max_length for length in lengths.tolist()]
+    limits = length_limits(source_ids, max_length)
     decoder, state = stepper_of(model.decoder) if stepper is None else stepper, model.encode(source_ids)
     if beam_size == 1:
         return greedy(decoder, state, limits)
     found = beam_search(decoder, state, beam_size, limits, length_penalty=length_penalty, only_best=True)
     return [hypotheses[0].token_ids for hypotheses in found]
+
+
+@torch.inference_mode()
+def translations(
+    model: TranslationModel,
+    source_ids: PackedSequence,
+    beam_size: int,
+    max_length: int | None = None,
+    length_penalty: float = 0.0,
+    *,
+    stepper: Stepper | None = None,
+) -> list[list[Hypothesis]]:
+    """Return all that a beam finds for each source, up to ``beam_size`` hypotheses, the best first.
+
+    Args:
+        model, source_ids, beam_size, max_length, length_penalty, stepper: see ``translate``.
+
+    Raises:
+        UserError: for a beam_size or length_penalty out of range.
+    """
+    decoder, limits = stepper_of(model.decoder) if stepper is None else stepper, length_limits(source_ids, max_length)
+    return beam_search(decoder, model.encode(source_ids), beam_size, limits, length_penalty=length_penalty)
+
+
+def length_limits(source_ids: PackedSequence, max_length: int | None) -> list[int]:
+    """Return the most tokens of each translation; see ``translate``."""
+    _, lengths = pad_packed_sequence(source_ids)
+    return [2 * length + 20 if max_length is None else max_length for length in lengths.tolist()]

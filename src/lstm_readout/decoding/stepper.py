@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lstm_readout.decoding.cells import Cell, GRUCell, LSTMCell, MakeProduct, RNNCell
+from lstm_readout.decoding.cells import Cell, Given, GRUCell, LSTMCell, MakeProduct, RNNCell
 from lstm_readout.decoding.products import FloatProduct, Int8Product
 from lstm_readout.errors import UserError
 from lstm_readout.lstm import LSTM, LSTMState
+from lstm_readout.models.attentive import AttentiveDecoder, AttentiveState
 from lstm_readout.models.encoder import Encoder
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.tokenizer import BOS, UNK
@@ -27,6 +28,8 @@ class Stepper:
     one step lays its weights out anew each time, which here happens once; the input's product of layer 0 is looked up;
     and the gates take as few calls as they can. Other devices, and models that compute otherwise than
     ``LanguageModel``, take ``model.step`` itself.
+
+    Of an ``AttentiveDecoder`` the cells are laid out likewise; attention itself is the model's, in float.
 
     What it lays out it keeps: after a change of the weights, build another one.
 
@@ -63,14 +66,24 @@ class Stepper:
             with torch.no_grad():
                 return self.model.step(token_ids, state)
         state = self.first_state(len(token_ids)) if state is None else state
-        x, steps = token_ids, []
+        fed = state.fed if isinstance(state, AttentiveState) else None
+        x: Given = token_ids if fed is None else (token_ids, fed)
+        steps: list[tuple[Tensor, Tensor | None]] = []
         for layer, cell in enumerate(self.cells):
             x, c = cell(x, state.h[layer], None if state.c is None else state.c[layer])
             steps.append((x, c))
-        return self.head(x), _stacked(steps)
+        last = _stacked(steps)
+        if isinstance(state, AttentiveState):
+            assert isinstance(self.model, AttentiveDecoder)
+            with torch.no_grad():
+                x = self.model.attention(x, state.grid(), state.memory)
+            last = state.after(last, x)
+        return self.head(x), last
 
     def fit(self, state: LSTMState) -> LSTMState:
         """Return the state in the precision of the steps: an encoder under autocast gives another."""
+        if isinstance(state, AttentiveState):
+            return state.to(self.dtype)
         return LSTMState(state.h.to(self.dtype), None if state.c is None else state.c.to(self.dtype))
 
     def first_state(self, batch: int) -> LSTMState:
@@ -90,7 +103,9 @@ def _cell(encoder: Encoder, layer: int, make: MakeProduct) -> Cell:
 
 def _is_plain(model: LanguageModel) -> bool:
     """Say whether the model computes what ``Stepper`` does: nothing overridden, nothing hooked on."""
+    reads = (LanguageModel.read, AttentiveDecoder.read)
     own = type(model).forward is LanguageModel.forward and type(model).step is LanguageModel.step
+    own = own and type(model).read in reads
     encoder = model.encoder
     types = (type(encoder), type(encoder.embedding), type(encoder.lstm)) == (Encoder, nn.Embedding, LSTM)
     hooked = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

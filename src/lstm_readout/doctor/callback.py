@@ -45,7 +45,7 @@ def _report(trainer: Trainer, task: LightningModule) -> Report | None:
     splits = getattr(trainer.datamodule, "columns", None)  # pyright: ignore[reportAttributeAccessIssue]
     if not isinstance(task, Task) or not splits:
         return None
-    return examine_task(task, splits, untrained=trainer.ckpt_path is None)
+    return examine_task(task, splits, untrained=trainer.ckpt_path is None and not task.config.get("init_from"))
 
 
 def _told(report: Report) -> str:

@@ -63,7 +63,8 @@ def draw(task: str, sides: list[Side]) -> tuple[Figure, list[Text]]:
 def title_of(task: str, sides: list[Side]) -> str:
     """Return what the picture shows, in one line."""
     if len(sides) == 2:
-        return f"{task} reads the encoder's state, then the decoder's output at every step"
+        attends = " and output" if sides[0].reading.output != "no step" else ""
+        return f"{task} reads the encoder's state{attends}, then the decoder's output at every step"
     read = sides[0].reading.expression.removeprefix("head(")[:-1]
     return f"{task} reads {read}" + (" at every step" if read == "output" else "")
 

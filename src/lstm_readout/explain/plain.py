@@ -13,6 +13,8 @@ from torch import nn
 from lstm_readout.errors import UserError
 from lstm_readout.explain.tensors import arguments_of
 from lstm_readout.lstm import LSTM
+from lstm_readout.models.attention import Attention
+from lstm_readout.models.attentive import AttentiveDecoder
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.encoder import Encoder
 from lstm_readout.models.generate import LanguageModel
@@ -124,11 +126,13 @@ def _language_model(model: LanguageModel, lengths: list[int]) -> Plain:
 
 def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[int]) -> Plain:
     source, target = model.encoder, model.decoder.encoder
+    attention = model.decoder.attention if isinstance(model.decoder, AttentiveDecoder) else None
     modules = [
         *_encoder(source, "source_embedding", "encoder"),
         *_encoder(target, "target_embedding", "decoder"),
         *_head(model.decoder, "target_embedding"),
         *[line for name in ("h", "c") for line in _maps(f"bridge_{name}", getattr(model.bridge, name))],
+        *[_linear(name, part) for name, part in _maps_of(attention)],
     ]
     inputs = [
         *_ids("source_ids", "source_lengths", source, source_lengths),
@@ -148,13 +152,41 @@ def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[
         *turned,
         "vectors = source_embedding(source_ids)",
         *_packed_call("encoder", source.lstm, "vectors", "source_lengths"),
+        *(["memory, _ = pad_packed_sequence(output, batch_first=True)"] if attention else []),
         *_bridged(model),
         "vectors = target_embedding(target_ids)",
         *_packed_call("decoder", target.lstm, "vectors", "target_lengths", state),
         _padded("output", target.lstm),
+        *(_attended(attention, target.lstm.rnn.batch_first) if attention else []),
         *_scores(model.decoder),
     ]
     return _plain(modules, inputs, forward, model)
+
+
+def _maps_of(attention: Attention | None) -> list[tuple[str, nn.Linear]]:
+    """Return what of an attention holds weights, by name."""
+    return [] if attention is None else [(name, part) for name, part in attention.named_children()]  # pyright: ignore
+
+
+def _attended(attention: Attention, batch_first: bool) -> list[str]:
+    """Return the lines from the decoder's ``output`` to h~, under the same name."""
+    keys = "memory" if attention.key is None else "key(memory)"
+    scored = [f"scores = queries @ {keys}.transpose(1, 2)  # (batch, time, source time)"]
+    if attention.name == "additive":
+        scored = [
+            f"sums = query(queries).unsqueeze(2) + {keys}.unsqueeze(1)",
+            "scores = score(torch.tanh(sums)).squeeze(-1)  # (batch, time, source time)",
+        ]
+    return [
+        "# attention: over the real steps of the source, at every step of the target",
+        "queries = output" if batch_first else "queries = output.transpose(0, 1)",
+        *scored,
+        "real = torch.arange(memory.shape[1]) < source_lengths.unsqueeze(1)",
+        'scores = scores.masked_fill(~real.unsqueeze(1), float("-inf"))',
+        "context = scores.softmax(-1) @ memory",
+        "output = torch.tanh(combine(torch.cat((context, queries), dim=-1)))",
+        *([] if batch_first else ["output = output.transpose(0, 1)"]),
+    ]
 
 
 def _bridged(model: Seq2Seq) -> list[str]:
@@ -265,7 +297,7 @@ def _left_out(model: nn.Module) -> list[str]:
         if isinstance(module, nn.Dropout):
             dropouts["output_dropout"] = max(dropouts["output_dropout"], module.p)
         if isinstance(module, Encoder):
-            dropouts["input_dropout"] = max(dropouts["input_dropout"], module.input_dropout)
+            dropouts["input_dropout"] = max(dropouts["input_dropout"], module.input_dropout.p)
             dropouts["word_dropout"] = max(dropouts["word_dropout"], module.word_dropout)
     told = [f"{name}={rate}" for name, rate in dropouts.items() if rate]
     return [f"# left out, for they act in training alone: {', '.join(told)}"] if told else []

@@ -100,6 +100,11 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
     if isinstance(model, LanguageModel):
         return [side("lstm", model.encoder, batch.inputs, "text", _language_model())]
     if isinstance(model, Seq2Seq):
+        if model.decoder.arguments.get("input_feeding"):
+            raise UserError(
+                "model.input_feeding=true: explain shows one call of each LSTM, and input feeding makes one for each "
+                "step. Set model.input_feeding=false to look at the rest."
+            )
         source = reversed_rows(batch.source) if model.reverse_source else batch.source
         return [
             side("encoder", model.encoder, source, "source", _bridge(model)),
@@ -108,7 +113,7 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
                 model.decoder.encoder,
                 batch.target_inputs,
                 "target",
-                _language_model(),
+                _language_model(model.attends),
                 model.encode(batch.source),
             ),
         ]
@@ -167,10 +172,13 @@ def _classifier(model: Classifier) -> Reading:
     return Reading(*reading, *source_line(Readout.forward, source))  # pyright: ignore[reportArgumentType]
 
 
-def _language_model() -> Reading:
+def _language_model(attends: bool = False) -> Reading:
     because = "the top layer after step t predicts the token of step t + 1"
-    line = source_line(LanguageModel.forward, "each_token(self.dropout, lstm.output)")
-    return Reading("head(output)", because, "every real step", (), (), *line)
+    expression = "head(output)"
+    if attends:
+        expression, because = "head(attention(output))", f"{because}, joined with what attention reads of the source"
+    line = source_line(LanguageModel.forward, "self.dropout(lstm.output)")
+    return Reading(expression, because, "every real step", (), (), *line)
 
 
 def _bridge(model: Seq2Seq) -> Reading:
@@ -180,11 +188,16 @@ def _bridge(model: Seq2Seq) -> Reading:
     has_c = lstm.cell == "lstm" and model.decoder.encoder.lstm.cell == "lstm"
     state, start = ("(h_n, c_n)" if has_c else "h_n"), _start(model)
     because = "the state after the last source token is all that the decoder knows of the source"
+    if model.attends:
+        because = "the decoder starts from the state after the last source token, and attends to the top layer at each"
     if len(layers) < lstm.rnn.num_layers:
         because += "; the decoder has fewer layers, and reads the upper ones"
-    line = source_line(Seq2Seq.encode, "return self.bridge(")
+    line = source_line(Seq2Seq.begin, "self.bridge(")
     expression = f"{start} = bridge({state})" if bridge.h else f"{start} = {state}"
-    return Reading(f"decoder's {expression}", because, "no step", rows, rows if has_c else (), *line)
+    if model.attends:
+        expression += ", attention(output)"
+    output = "every real step" if model.attends else "no step"
+    return Reading(f"decoder's {expression}", because, output, rows, rows if has_c else (), *line)
 
 
 def _start(model: Seq2Seq) -> str:

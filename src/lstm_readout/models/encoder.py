@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from lstm_readout.engine import Engine, reversal, row_of_token
+from lstm_readout.dropout import SequenceDropout
+from lstm_readout.engine import Engine, reversal
 from lstm_readout.errors import UserError
-from lstm_readout.lstm import LSTM, Cell, LSTMOutput, LSTMState, with_data
+from lstm_readout.lstm import LSTM, Cell, LSTMOutput, LSTMState, RecurrentInit, with_data
 
 
 class EncoderArguments(TypedDict, total=False):
@@ -30,6 +30,9 @@ class EncoderArguments(TypedDict, total=False):
     proj_size: int
     cell: Cell
     forget_bias: float
+    recurrent_init: RecurrentInit
+    weight_drop: float
+    locked_dropout: bool
     engine: Engine
     word_dropout: float
     input_dropout: float
@@ -42,8 +45,8 @@ class Encoder(nn.Module):
         vocab_size: number of token ids.
         embedding_size: E, which is the LSTM's ``input_size``.
         embedding_std: scale of the first, random embedding; 1 is that of ``nn.Embedding``.
-        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias, engine:
-            see ``LSTM``.
+        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias,
+        recurrent_init, weight_drop, locked_dropout, engine: see ``LSTM``.
         word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
             embedding matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
         input_dropout: probability for each feature of the embedding, one mask a row for all of its steps (same source).
@@ -67,6 +70,9 @@ class Encoder(nn.Module):
         proj_size: int = 0,
         cell: Cell = "lstm",
         forget_bias: float = 0.0,
+        recurrent_init: RecurrentInit = "uniform",
+        weight_drop: float = 0.0,
+        locked_dropout: bool = False,
         engine: Engine = "auto",
         word_dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -76,7 +82,7 @@ class Encoder(nn.Module):
             if not 0 <= rate < 1:
                 raise UserError(f"{name}: wanted 0 or more and less than 1, got {rate}.")
         self.word_dropout = word_dropout
-        self.input_dropout = input_dropout
+        self.input_dropout = SequenceDropout(input_dropout, batch_first=batch_first)
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=embedding_std)
         self.lstm = LSTM(
@@ -90,26 +96,18 @@ class Encoder(nn.Module):
             proj_size=proj_size,
             cell=cell,
             forget_bias=forget_bias,
+            recurrent_init=recurrent_init,
+            weight_drop=weight_drop,
+            locked_dropout=locked_dropout,
             engine=engine,
         )
 
     def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
         """Read token ids: packed (tokens,), or a Tensor (T, B), (B, T) with ``batch_first``."""
         if not isinstance(token_ids, PackedSequence):
-            vectors = self.embed(token_ids)
-            time = 1 if self.lstm.rnn.batch_first and vectors.dim() == 3 else 0
-            return self.lstm(self.drop_features(vectors, time), state)
-        vectors = self.embed(token_ids.data)  # (tokens, E)
-        if self.training and self.input_dropout:
-            mask = self._mask(vectors[: int(token_ids.batch_sizes[0])])  # (B, E)
-            vectors = vectors * mask[row_of_token(token_ids)]
-        return self.lstm(with_data(token_ids, vectors), state)
-
-    def drop_features(self, vectors: Tensor, time: int = 0) -> Tensor:
-        """Drop features of dense vectors while training, the same ones at all steps of a row: (T, B, E) alike."""
-        if not (self.training and self.input_dropout):
-            return vectors
-        return vectors * self._mask(vectors.select(time, 0)).unsqueeze(time)
+            return self.lstm(self.input_dropout(self.embed(token_ids)), state)
+        vectors = with_data(token_ids, self.embed(token_ids.data))  # (tokens, E)
+        return self.lstm(self.input_dropout(vectors), state)
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Look up (...) ids as (..., E) vectors, words left out at random while training."""
@@ -118,10 +116,6 @@ class Encoder(nn.Module):
             return vectors
         kept = vectors.new_empty(self.embedding.num_embeddings, 1).bernoulli_(1 - self.word_dropout)
         return vectors * (kept / (1 - self.word_dropout))[token_ids]
-
-    def _mask(self, first_step: Tensor) -> Tensor:
-        """Draw which features each row keeps in all of its steps, scaled: (B, E) -> (B, E)."""
-        return torch.empty_like(first_step).bernoulli_(1 - self.input_dropout) / (1 - self.input_dropout)
 
 
 def reversed_rows(packed: PackedSequence) -> PackedSequence:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Unpack
 
+from lstm_readout.dropout import SequenceDropout
+from lstm_readout.engine import step_before
 from lstm_readout.errors import UserError
-from lstm_readout.lstm import LSTMState, each_token
+from lstm_readout.lstm import LSTMOutput, LSTMState, each_token
 from lstm_readout.models.encoder import Encoder, EncoderArguments
 from lstm_readout.models.head import Softmax, build_head, head_loss
 
@@ -27,7 +29,8 @@ class LanguageModel(nn.Module):
 
     Args:
         vocab_size: V, number of token ids.
-        output_dropout: probability for each feature of what is read from the LSTM.
+        output_dropout: probability for each feature of what is read from the LSTM; with ``locked_dropout`` one mask a
+            row for all of its steps.
         tied_embeddings: let one matrix be embedding and head (Press and Wolf 2017, "Using the Output Embedding to
             Improve Language Models"; Inan et al. 2017); their widths must agree.
         softmax: ``full``, or ``adaptive`` for large vocabularies: see ``AdaptiveHead``.
@@ -64,7 +67,11 @@ class LanguageModel(nn.Module):
             **encoder,
         }
         self.encoder = Encoder(vocab_size=vocab_size, **encoder)
-        self.dropout = nn.Dropout(output_dropout)
+        self.dropout = SequenceDropout(
+            output_dropout,
+            locked=encoder.get("locked_dropout", False),
+            batch_first=encoder.get("batch_first", False),
+        )
         self.head = build_head(
             self.encoder.embedding,
             self.encoder.lstm.output_size,
@@ -75,9 +82,13 @@ class LanguageModel(nn.Module):
 
     def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LanguageModelOutput:
         """Score the next token at every step; ``state`` continues an earlier text instead of starting from zeros."""
-        lstm = self.encoder(token_ids, state)
-        logits = each_token(self.head, each_token(self.dropout, lstm.output))
+        lstm = self.read(token_ids, state)
+        logits = each_token(self.head, self.dropout(lstm.output))
         return LanguageModelOutput(logits, lstm.state)
+
+    def read(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
+        """Return what the head reads at every step, as ``output``, and the state after the last: the LSTM's own."""
+        return self.encoder(token_ids, state)
 
     def loss(
         self,
@@ -87,6 +98,8 @@ class LanguageModel(nn.Module):
         *,
         label_smoothing: float = 0.0,
         scored: Tensor | None = None,
+        activation: float = 0.0,
+        temporal_activation: float = 0.0,
     ) -> tuple[Tensor, LSTMState]:
         """Return the mean cross-entropy of the next tokens, in nats, and the state to go on from.
 
@@ -100,11 +113,19 @@ class LanguageModel(nn.Module):
             label_smoothing: share of the target probability spread over the vocabulary.
             scored: (predictions,) which of the packed inputs the targets follow; None: all. The others only move the
                 state.
+            activation, temporal_activation: added to the loss while training, so many times the mean square of what
+                the head reads, and of the change of ``output`` from one step to the next (Merity, McCann and Socher
+                2017, "Revisiting Activation Regularization for Language RNNs").
         """
-        lstm = self.encoder(inputs, state)
-        output = lstm.output.data if scored is None else lstm.output.data[scored]
-        vectors = self.dropout(output)  # (predictions, O)
-        return head_loss(self.head, vectors, targets, label_smoothing), lstm.state
+        lstm = self.read(inputs, state)
+        dropped = self.dropout(lstm.output)
+        vectors = dropped.data if scored is None else dropped.data[scored]  # (predictions, O)
+        loss = head_loss(self.head, vectors, targets, label_smoothing)
+        if self.training and (activation or temporal_activation):
+            change = lstm.output.data[int(inputs.batch_sizes[0]) :] - lstm.output.data[step_before(inputs)]
+            changed = change.square().sum() / max(change.numel(), 1)
+            loss = loss + activation * vectors.square().mean() + temporal_activation * changed
+        return loss, lstm.state
 
     def step(self, token_ids: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Score what follows one more token a row: ids (B,) -> logits (B, V)."""

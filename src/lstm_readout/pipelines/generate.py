@@ -99,14 +99,16 @@ class TextGenerator(Pipeline):
         column, _ = tokenizer.encode([text])
         given = column.values[:-1].tolist()  # without <eos>
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        written, told = list(given), tokenizer.decode(given)
+        # Not all of the text each time: what stands before the last piece that was told moves no spaces behind it
+        before, new, told = list(given), [], tokenizer.decode(given)
         for token_id in sample(self.stepper, given, **self._drawing(), generator=generator):
-            written.append(token_id)
-            now = tokenizer.decode(written)
-            if now.endswith("\ufffd"):  # half a character so far
+            new.append(token_id)
+            now = tokenizer.decode([*before, *new])
+            if now.endswith("\ufffd") or len(now) == len(told):  # half a character so far
                 continue
             yield now[len(told) :]
-            told = now
+            before, new = [*before, *new] if tokenizer.joins_far else new, []
+            told = tokenizer.decode(before)
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield each text with its continuation."""

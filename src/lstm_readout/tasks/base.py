@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import Self
 
 from lstm_readout.checkpoint import hyper_parameters, read_checkpoint
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.tasks.groups import build_optimizer
 from lstm_readout.tasks.optimizers import adamw
 from lstm_readout.tokenizer import Vocabulary
 
@@ -56,8 +59,10 @@ class Task(LightningModule):
         model: the plain ``nn.Module``.
         vocabulary: tokenizers and labels; saved with the model.
         optimizer: parameters -> optimizer; AdamW where not given.
-        scheduler: (optimizer, total_steps) -> schedule of the learning rate, stepped after every batch; None: constant.
-            ``total_steps`` is None where nobody knows it: a streamed corpus has no length.
+        scheduler: (optimizer, total_steps) -> schedule of the learning rate, or several, stepped after every batch, a
+            ``ReduceLROnPlateau`` after every validation; None: constant. ``total_steps`` is None where nobody knows
+            it: a streamed corpus has no length.
+        no_decay, layer_lr_decay: groups of parameters, see ``build_optimizer``.
         monitor: the metric that chooses the best checkpoint.
         mode: whether the best is its ``min`` or its ``max``.
         config: the run's configuration as plain values, kept in the checkpoint.
@@ -76,7 +81,9 @@ class Task(LightningModule):
         model: nn.Module,
         vocabulary: Vocabulary,
         optimizer: Callable[..., Optimizer] | None = None,
-        scheduler: Callable[..., LRScheduler] | None = None,
+        scheduler: Callable[..., LRScheduler | Sequence[LRScheduler]] | None = None,
+        no_decay: Sequence[str] = (),
+        layer_lr_decay: float = 1.0,
         monitor: str = "val/loss",
         mode: Literal["min", "max"] = "min",
         config: dict[str, Any] | None = None,
@@ -86,9 +93,11 @@ class Task(LightningModule):
         self.vocabulary = vocabulary
         self.optimizer = optimizer or adamw
         self.scheduler = scheduler
+        self.grouping = {"no_decay": list(no_decay), "layer_lr_decay": layer_lr_decay}
         self.monitor, self.mode = monitor, mode
         self.config = config or {}
         self._losses = RunningMean()
+        self._plateaus: list[ReduceLROnPlateau] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; Lightning's note of the hook at work, 40 times a step, without ``nn.Module``'s checks."""
@@ -183,12 +192,29 @@ class Task(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, if asked for, the schedule over all steps of the run."""
-        optimizer = self.optimizer(self.parameters())
+        optimizer = build_optimizer(self.optimizer, dict(self.named_parameters()), **self.grouping)
         if self.scheduler is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches  # of a stream max_steps, which is -1 where it is not given
-        schedule = self.scheduler(optimizer, total_steps=int(steps) if 0 <= steps < math.inf else None)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        built = self.scheduler(optimizer, total_steps=int(steps) if 0 <= steps < math.inf else None)
+        schedules = [built] if isinstance(built, LRScheduler) else list(built)
+        self._plateaus = [one for one in schedules if isinstance(one, ReduceLROnPlateau)]
+        if self._plateaus and not self._validates():
+            raise UserError(
+                f"scheduler=plateau: it waits for {self.monitor}, but nothing is validated here. "
+                "Give data.validation and trainer.limit_val_batches more than 0, or choose another schedule."
+            )
+        # Lightning is told of a plateau so that it saves it; see lr_scheduler_step
+        return [optimizer], [{"scheduler": one, "interval": "step", "reduce_on_plateau": False} for one in schedules]
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a schedule after a batch.
+
+        One that waits for a plateau is stepped at the end of each validation, before its checkpoint is written:
+        Lightning would do so after it, and a run resumed from there would miss a step.
+        """
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the file self-contained."""
@@ -213,3 +239,15 @@ class Task(LightningModule):
     def _log_measured(self, stage: Stage) -> None:
         metrics = {f"{stage}/{name}": value for name, value in self.measured(stage).items()}
         self.log_dict(metrics, prog_bar=False, sync_dist=False)
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            for schedule in self._plateaus:
+                if self.monitor not in metrics:
+                    raise UserError(
+                        f"scheduler=plateau: it waits for task.monitor={self.monitor}, which validation does not "
+                        f"measure. {did_you_mean(self.monitor, metrics)}"
+                    )
+                schedule.step(metrics[self.monitor])
+
+    def _validates(self) -> bool:
+        splits = getattr(self.trainer.datamodule, "columns", {"validation"})  # pyright: ignore
+        return "validation" in splits and bool(self.trainer.limit_val_batches)

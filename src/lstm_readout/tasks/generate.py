@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -13,12 +14,26 @@ from lstm_readout.baselines import unigram_loss
 from lstm_readout.data.batches import GenerateBatch
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.scored import ScoredRows
+from lstm_readout.errors import UserError
+from lstm_readout.kneser_ney import KneserNeyTrigrams, too_large
 from lstm_readout.lstm import LSTMState
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.head import check_label_smoothing
 from lstm_readout.ragged import Ragged
 from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.perplexity import (
+    DynamicEvaluation,
+    at_work,
+    dynamic_loss,
+    fresh_loss,
+    gives_back,
+    units,
+    unk_share,
+)
 from lstm_readout.tokenizer import Vocabulary
+
+log = logging.getLogger(__name__)
 
 
 class GenerateTask(Task):
@@ -29,10 +44,16 @@ class GenerateTask(Task):
 
     Args:
         label_smoothing: share of the target probability spread over the vocabulary, in training.
+        activation_regularization, temporal_activation_regularization: weights of two penalties on ``output``; see
+            ``LanguageModel.loss``.
+        fresh_state_every: if given, the final metrics hold the loss with a zero state after every so many tokens, too:
+            see ``fresh_loss``.
+        dynamic_evaluation: ``lr``, ``window`` and ``decay`` of ``DynamicEvaluation``; with an ``lr`` the final metrics
+            hold the loss of a model that learns from the text that it was scored on.
         arguments: see ``Task``.
 
     Raises:
-        UserError: for label smoothing with an adaptive softmax.
+        UserError: for label smoothing with an adaptive softmax, and for settings out of range.
     """
 
     name = "generate"
@@ -41,10 +62,27 @@ class GenerateTask(Task):
     model_type = LanguageModel
     embeddings: ClassVar[Mapping[str, str]] = {"text": "encoder.embedding"}
 
-    def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        activation_regularization: float = 0.0,
+        temporal_activation_regularization: float = 0.0,
+        fresh_state_every: int | None = None,
+        dynamic_evaluation: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         check_label_smoothing(self.model.head, label_smoothing)
+        self.penalties = {
+            "activation": activation_regularization,
+            "temporal_activation": temporal_activation_regularization,
+        }
         self.label_smoothing = label_smoothing
+        if fresh_state_every is not None and fresh_state_every < 1:
+            raise UserError(f"task.fresh_state_every: wanted 1 token or more, or null, got {fresh_state_every}.")
+        self.fresh_state_every = fresh_state_every
+        self.dynamic_evaluation = DynamicEvaluation.of(dynamic_evaluation or {})
         self.measures = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
         self.carried: dict[str, LSTMState] = {}  # stage -> state after its last batch
 
@@ -55,11 +93,9 @@ class GenerateTask(Task):
 
     def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean over predicted tokens."""
-        smoothing = self.label_smoothing if stage == "train" else 0.0
+        options = {"label_smoothing": self.label_smoothing, **self.penalties} if stage == "train" else {}
         state = self.carried[stage].rows(slice(int(batch.inputs.batch_sizes[0]))) if batch.continues else None
-        loss, state = self.model.loss(
-            batch.inputs, batch.targets, state, label_smoothing=smoothing, scored=batch.scored
-        )
+        loss, state = self.model.loss(batch.inputs, batch.targets, state, scored=batch.scored, **options)
         self.carried[stage] = state.detach()
         return loss, len(batch.targets)
 
@@ -80,21 +116,58 @@ class GenerateTask(Task):
         output = self.model.encoder(batch.inputs).output.data
         return f"this task reads output at every step: (tokens of the batch, hidden) = {tuple(output.shape)}"
 
+    def setup(self, stage: str) -> None:
+        """Refuse what a model in whole numbers cannot do."""
+        if self.dynamic_evaluation.lr is not None and not isinstance(self.model, LanguageModel):
+            raise UserError("int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null.")
+
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Return bits per character, which compares tokenizations."""
-        column = data.columns[split]["text"]
+        """Return units that compare tokenizations, what spoils the comparison, and the losses of other protocols."""
+        column, texts = data.columns[split]["text"], data.texts[split]["text"][:]
         assert isinstance(column, Ragged)
-        tokens = len(column.values) - data.stream  # a stream has no <eos> at its end
-        characters = sum(len(text) for text in data.texts[split]["text"])
-        return {"bits_per_character": metrics["bits_per_token"] * tokens / max(characters, 1)}
+        rows = ScoredRows.of(column, data.stream)
+        found: dict[str, Any] = {"unk_share": unk_share(rows)}
+        cut = data.encoded.report["splits"][split]["roles"]["text"]["truncated"]
+        if cut:
+            log.warning(
+                "%s: tokenizer.max_length cut %d text(s), so there are no bits per byte of this split", split, cut
+            )
+        else:
+            found |= units(rows, texts, metrics["bits_per_token"])
+            if not gives_back(self.vocabulary.tokenizers["text"], column, texts):
+                found["bits_per_byte_note"] = (
+                    "not to be compared with other tokenizers: the text cannot be read back from these tokens "
+                    f"({found['unk_share']:.2%} of them are <unk>)"
+                )
+                log.warning("%s: bits_per_byte is %s", split, found["bits_per_byte_note"])
+        device = self.device if self._trainer is None else self._trainer.strategy.root_device
+        with at_work(self.model, device):
+            if self.fresh_state_every is not None:
+                loss = fresh_loss(self.model, rows, self.fresh_state_every, device)
+                found[f"loss_fresh_{self.fresh_state_every}"] = loss
+            if self.dynamic_evaluation.lr is not None:
+                found["loss_dynamic"] = dynamic_loss(self.model, rows, self.dynamic_evaluation, device)
+        return found
 
     def baselines(self, data: TextDataModule) -> dict[str, float]:
-        """Return the perplexity of token frequencies."""
-        train, held_out = data.columns["train"], data.columns.get("test", data.columns.get("validation"))
+        """Return the perplexity of token frequencies, and of smoothed counts of trigrams."""
+        train, held_out = data.columns["train"]["text"], data.columns.get("test", data.columns.get("validation"))
         if held_out is None:
             return {}
-        loss = unigram_loss(train["text"], held_out["text"], self.model.arguments["vocab_size"])
-        return {"unigram_loss": loss, "unigram_perplexity": math.exp(loss)}
+        text, size = held_out["text"], self.model.arguments["vocab_size"]
+        assert isinstance(train, Ragged)
+        assert isinstance(text, Ragged)
+        losses = {"unigram": unigram_loss(train, text, size)}
+        reason = too_large(len(train.values) + len(text.values), size)
+        if reason is None:
+            trigrams = KneserNeyTrigrams(ScoredRows.of(train, data.stream), size)
+            losses["trigram"] = trigrams.loss(ScoredRows.of(text, data.stream))
+        else:
+            log.info("baseline/trigram_perplexity is left out: %s", reason)
+        found = {}
+        for name, loss in losses.items():
+            found |= {f"{name}_loss": loss, f"{name}_perplexity": math.exp(min(loss, 700))}
+        return found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the carried training state, so that a run stopped inside an epoch goes on where it was."""

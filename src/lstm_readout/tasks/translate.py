@@ -1,4 +1,7 @@
-"""Translate sentences: the task reads the encoder's ``(h_n, c_n)``, which becomes the decoder's first state."""
+"""Translate sentences: the task reads the encoder's ``(h_n, c_n)``, which becomes the decoder's first state.
+
+With ``model.attention`` it reads the encoder's ``output`` at every step as well.
+"""
 
 from __future__ import annotations
 
@@ -107,12 +110,17 @@ class TranslateTask(Task):
         }
 
     def answer(self, batch: TranslateBatch) -> str:
-        """Name ``(h_n, c_n)``."""
+        """Name ``(h_n, c_n)``, and with attention ``output``."""
         state = self.model.encoder(batch.source).state
         shapes = " and ".join(str(tuple(part.shape)) for part in state if part is not None)
         name = "h_n" if state.c is None else "(h_n, c_n)"
         bridge = "through a linear bridge" if self.model.bridge.h else "as it is"
-        return f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
+        told = f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
+        if not self.model.attends:
+            return told
+        steps, width = len(batch.source.batch_sizes), self.model.encoder.lstm.output_size
+        output = f"(batch, time, directions * hidden) = {(len(batch.references), steps, width)}"
+        return f"{told}, and with {self.model.arguments['attention']} attention its output at every real step: {output}"
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return sacreBLEU's signature, without which a BLEU cannot be compared (Post 2018)."""

@@ -151,6 +151,11 @@ class TextTokenizer:
         """Whether ``encode(training=True)`` gives other ids each time."""
         return self.dropout > 0
 
+    @property
+    def joins_far(self) -> bool:
+        """Whether ``decode`` may place a word by others far before it: Moses pairs quotation marks."""
+        return self.kind in SPLITTERS
+
     @cached_property
     def tokens(self) -> list[str]:
         """The text of each id: (ids,). A part of a character is written by its bytes, like ``<0xE2>``."""

@@ -1,0 +1,1 @@
+"""What ``scripts/results.py`` and ``scripts/ablation.py`` are made of: runs go in, tables come out."""
