@@ -89,7 +89,11 @@ def test_every_experiment_composes(experiment):
 @pytest.mark.usefixtures("_real_data")
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_trains_a_few_steps(experiment):
-    main([f"experiment={experiment}", "data.max_rows=500", *SMALL])
+    small, begins = [*SMALL, "model.embedding_size=16"], []  # of one width, for what ties them
+    if "transfer" in experiment:  # with a language model of its sizes
+        main([f"experiment={experiment.replace('transfer', 'words')}", "data.max_rows=500", "hydra.run.dir=lm", *small])
+        begins = ["init_from=lm"]
+    main([f"experiment={experiment}", "data.max_rows=500", *small, *begins])
 
 
 @pytest.mark.usefixtures("_real_data")
