@@ -111,6 +111,10 @@ def slanted_triangular(
 class _OneCycle(OneCycleLR):
     """``OneCycleLR`` whose length is that of the run at hand: one that is resumed may be given more epochs."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values: torch 2.3 adds its annealing function, which no checkpoint could be read with."""
+        return {name: value for name, value in super().state_dict().items() if not callable(value)}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the position up."""
         own = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
