@@ -140,9 +140,10 @@ def lengths_of(batch_sizes: Tensor) -> Tensor:
 
 def row_of_token(packed: PackedSequence) -> Tensor:
     """Return for each packed token the row it belongs to, in the packed (longest first) order: (tokens,)."""
-    sizes = packed.batch_sizes.to(packed.data.device)
+    sizes, number = packed.batch_sizes.to(packed.data.device), len(packed.data)
     starts = sizes.cumsum(0) - sizes  # (T,): where each step begins
-    return torch.arange(int(packed.data.shape[0]), device=sizes.device) - starts.repeat_interleave(sizes)
+    # The size of the result is known: nothing waits for the device
+    return torch.arange(number, device=sizes.device) - starts.repeat_interleave(sizes, output_size=number)
 
 
 def step_before(packed: PackedSequence) -> Tensor:

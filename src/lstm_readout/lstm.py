@@ -212,7 +212,6 @@ class LSTM(nn.Module):
         layout = lay_out(packed.batch_sizes, self.block_cost)
         turned = reversal(packed) if directions == 2 else None
         holds = self.cell == "lstm"
-        locked = SequenceDropout(rnn.dropout).train(self.training)
         first = self._first_state(packed, state)
         finals: list[list[Tensor]] = []  # [h] or [h, c] of a layer and direction
         for layer in range(rnn.num_layers):
@@ -230,8 +229,8 @@ class LSTM(nn.Module):
                 finals.append(final)
             data = torch.cat(outputs, dim=-1) if directions == 2 else outputs[0]  # (tokens, D * O)
             if rnn.dropout and layer < rnn.num_layers - 1:
-                between = with_data(packed, data)
-                data = locked(between).data if self.locked_dropout else dropout(data, rnn.dropout, self.training)
+                between = SequenceDropout(rnn.dropout, locked=self.locked_dropout).train(self.training)
+                data = between(with_data(packed, data)).data
         last = [torch.cat(parts) for parts in zip(*finals, strict=True)]  # each (L * D, B, O or H)
         if packed.unsorted_indices is not None:
             last = [part[:, packed.unsorted_indices] for part in last]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.checkpoint import checkpoint
 
+from lstm_readout.engine import row_of_token
 from lstm_readout.errors import UserError, did_you_mean
 
 AttentionName = Literal["none", "dot", "general", "additive"]
@@ -133,8 +134,7 @@ def grid_of_packed(packed: PackedSequence) -> Grid:
     """Return where packed tokens stand in (B, T), rows in the order of the batch."""
     sizes = packed.batch_sizes.to(packed.data.device)
     number, steps = len(packed.data), torch.arange(len(sizes), device=sizes.device)
-    step = steps.repeat_interleave(sizes, output_size=number)  # (N,); its size is known: nothing waits for the device
-    row = torch.arange(number, device=sizes.device) - (sizes.cumsum(0) - sizes)[step]  # the longest first
+    step, row = steps.repeat_interleave(sizes, output_size=number), row_of_token(packed)  # (N,)
     if packed.sorted_indices is not None:
         row = packed.sorted_indices[row]
     return Grid(row * len(sizes) + step, int(packed.batch_sizes[0]), len(sizes))
