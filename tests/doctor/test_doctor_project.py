@@ -83,6 +83,13 @@ def test_nothing_is_found_in_a_translator_of_two_kinds(options):
     assert outcome == ([], []), str(report)
 
 
+@pytest.mark.parametrize("kind", ["generate", "translate"])
+def test_the_log_probabilities_of_an_adaptive_softmax_are_meant(kind):
+    outcome, report = found(build(kind, softmax="adaptive", cutoffs=[10]))
+    assert outcome == ([], []), str(report)
+    assert "adaptive softmax" in report.result("softmax").difference
+
+
 @pytest.mark.parametrize("name", sorted(TEXTS))
 @pytest.mark.parametrize("kind", ["classify", "generate", "translate"])
 def test_nothing_is_found_whatever_the_data(kind, name):

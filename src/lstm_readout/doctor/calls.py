@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import nn
 
 from lstm_readout.doctor.examination import Check, Examination, Verdict, failed, passed, skipped, warned
 from lstm_readout.doctor.subject import Broken
@@ -64,16 +65,24 @@ def _softmax(examination: Examination) -> Verdict:
     if scores.min() >= 0 and scores.max() <= 1 and normalized:
         return failed("every row of scores sums to 1, each in 0..1")
     if scores.logsumexp(-1).abs().max() < 1e-3:
+        if _is_adaptive(examination):
+            return passed("log probabilities of an adaptive softmax, which has a loss of its own")
         return warned("the scores are log probabilities: right for nll_loss, done twice in cross_entropy")
     return passed("not normalized")
 
 
 def _start_loss(examination: Examination) -> Verdict:
+    if _is_adaptive(examination):
+        return skipped("an adaptive softmax gives all rare labels together the chance of one frequent label")
     scores = examination.scores
     uniform = math.log(scores.shape[-1])
     loss = float((scores.logsumexp(-1) - scores.mean(-1)).mean())  # the mean over all labels, each as likely
     told = f"{loss:.2f}, log(classes) = {uniform:.2f}"
     return passed(told) if loss - uniform < 0.5 else warned(told)
+
+
+def _is_adaptive(examination: Examination) -> bool:
+    return any(isinstance(one, nn.AdaptiveLogSoftmaxWithLoss) for one in examination.subject.module.modules())
 
 
 LOGITS = Check(
