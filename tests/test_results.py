@@ -203,12 +203,25 @@ def test_a_recipe_is_named_by_what_changes_it():
 
 
 def test_a_gpu_is_another_row(write, figures):
-    runs = [write("cpu"), write("gpu", change=set_at("device", value={"kind": "cuda", "name": "H", "processes": 1}))]
+    runs = [
+        write("cpu"),
+        write("gpu", change=set_at("device", value={"kind": "cuda", "name": "H", "processes": 1, "threads": 8})),
+    ]
     runs[1].joinpath("card.json").write_text(
         json.dumps(json.loads((runs[1] / "card.json").read_text()) | {"overrides": ["experiment=trial_gpu"]})
     )
     cpu, gpu = recipes_of(read_all(runs))
     assert (cpu.device, gpu.device, gpu.on()) == ("cpu", "cuda", "one H")
+
+
+def test_seeds_side_by_side_on_fewer_threads_take_no_part_in_the_time(write):
+    slow = [
+        write(f"slow{seed}", seed=seed, seconds=1500.0, change=set_at("device", "threads", value=1)) for seed in (1, 2)
+    ]
+    (recipe,) = recipes_of(read_all([*slow, write("quick")]))
+    assert (recipe.seeds, recipe.seconds, recipe.on()) == ("3 seeds", 840.0, "two CPU cores")
+    (recipe,) = recipes_of(read_all(slow))
+    assert (recipe.seconds, recipe.on()) == (1500.0, "one CPU core")
 
 
 def test_a_resumed_run_has_no_time(write):

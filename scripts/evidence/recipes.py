@@ -62,9 +62,15 @@ class Recipe(NamedTuple):
         return ", ".join(told)
 
     @property
+    def timed(self) -> list[Record]:
+        """Return the runs on the most threads; those of other seeds, side by side on fewer, take longer."""
+        threads = [record.card["device"]["threads"] for record in self.records]
+        return [record for record, own in zip(self.records, threads, strict=True) if own == max(threads)]
+
+    @property
     def seconds(self) -> float | None:
         """Return the mean time of the whole command; None where a run was resumed, so that nobody timed it."""
-        seconds = [record.card["seconds"] for record in self.records]
+        seconds = [record.card["seconds"] for record in self.timed]
         return None if any(one is None for one in seconds) else float(np.mean(seconds))
 
     def time(self) -> str:
@@ -73,7 +79,7 @@ class Recipe(NamedTuple):
 
     def on(self) -> str:
         """Return what computed, in words."""
-        device: dict[str, Any] = self.first.card["device"]
+        device: dict[str, Any] = self.timed[0].card["device"]
         if device["kind"] == "cpu":
             return CORES.get(device["threads"], f"{device['threads']} CPU cores")
         return f"one {device['name']}" if device["processes"] == 1 else f"{device['processes']} {device['name']}"
