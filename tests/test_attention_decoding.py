@@ -42,6 +42,8 @@ SHAPES: list[dict[str, Any]] = [
     {"attention": "additive", "cell": "gru", "input_feeding": True, "bidirectional": True, "reverse_source": True},
     {"attention": "dot", "cell": "rnn", "input_feeding": True},
     {"attention": "general", "proj_size": 5, "input_feeding": True, "batch_first": True},
+    {"feed_state": True, "num_layers": 2},
+    {"feed_state": True, "cell": "gru", "bidirectional": True, "batch_first": True},
 ]
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 

@@ -70,6 +70,7 @@ def test_every_choice_trains_a_few_steps(task, group):
         ["task=generate", "model.cell=rnn", "model.num_layers=2", "model.batch_first=true"],
         ["task=translate", "model.bidirectional=true", "model.encoder.num_layers=2", "model.decoder.hidden_size=24"],
         ["task=translate", "model.encoder.cell=gru", "model.decoder.proj_size=7", "model.reverse_source=true"],
+        ["task=translate", "model.feed_state=true", "model.bidirectional=true"],
         ["task=translate", "model.batch_first=true", "model.forget_bias=1.0", "task.label_smoothing=0.1"],
     ],
     ids=lambda overrides: " ".join(overrides),

@@ -74,6 +74,7 @@ def test_nothing_is_found_in_any_shape_of_model(kind, options):
         {"encoder": {"num_layers": 3}, "decoder": {"num_layers": 1, "cell": "rnn"}},
         {"attention": "dot", "num_layers": 2},
         {"attention": "general", "bidirectional": True, "input_feeding": True},
+        {"feed_state": True, "num_layers": 2},
         {"attention": "additive", "cell": "gru", "reverse_source": True, "batch_first": True},
     ],
     ids=str,

@@ -89,6 +89,8 @@ def test_a_language_model_reads_output_at_every_step(cell, layers):
         {"proj_size": 3, "batch_first": True},
         {"attention": "dot"},
         {"attention": "additive", "bidirectional": True, "reverse_source": True},
+        {"feed_state": True},
+        {"feed_state": True, "bidirectional": True, "num_layers": 2, "cell": "gru"},
     ],
     ids=str,
 )

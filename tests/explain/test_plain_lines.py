@@ -98,6 +98,9 @@ def test_a_language_model(shape):
         {"attention": "dot", "batch_first": True},
         {"attention": "general", "bidirectional": True, "reverse_source": True},
         {"attention": "additive", "cell": "gru"},
+        {"feed_state": True, "num_layers": 2, "proj_size": 3},
+        {"feed_state": True, "batch_first": True, "bidirectional": True},
+        {"feed_state": True, "cell": "rnn"},
     ],
     ids=str,
 )
@@ -111,8 +114,9 @@ def test_a_translator(shape):
         "decoder": model.decoder.encoder.lstm.rnn,
         "head": model.decoder.head,
     }
-    if model.attends:
+    if model.looks_back:
         weights |= dict(model.decoder.attention.named_children())
+    weights.pop("dropout", None)
     for name in ("h", "c"):
         if getattr(model.bridge, name):
             weights[f"bridge_{name}"] = getattr(model.bridge, name)

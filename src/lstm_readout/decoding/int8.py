@@ -38,7 +38,7 @@ class Int8LanguageModel(nn.Module):
         self.stepper = Stepper(model, int8=True)
 
     def begin(self, state: LSTMState, output: PackedSequence) -> LSTMState:
-        """Return the first state of a decoder with attention; see ``AttentiveDecoder``."""
+        """Return the first state of a decoder that looks back; see ``AttentiveDecoder``."""
         assert isinstance(self.model, AttentiveDecoder)
         return self.model.begin(state, output)
 

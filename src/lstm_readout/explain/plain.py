@@ -19,6 +19,7 @@ from lstm_readout.models.classify import Classifier
 from lstm_readout.models.encoder import Encoder
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.head import AdaptiveHead
+from lstm_readout.models.state_readout import StateReadout
 from lstm_readout.models.translate import Seq2Seq
 
 WIDTH = 79
@@ -126,13 +127,13 @@ def _language_model(model: LanguageModel, lengths: list[int]) -> Plain:
 
 def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[int]) -> Plain:
     source, target = model.encoder, model.decoder.encoder
-    attention = model.decoder.attention if isinstance(model.decoder, AttentiveDecoder) else None
+    reads = model.decoder.attention if isinstance(model.decoder, AttentiveDecoder) else None
     modules = [
         *_encoder(source, "source_embedding", "encoder"),
         *_encoder(target, "target_embedding", "decoder"),
         *_head(model.decoder, "target_embedding"),
         *[line for name in ("h", "c") for line in _maps(f"bridge_{name}", getattr(model.bridge, name))],
-        *[_linear(name, part) for name, part in _maps_of(attention)],
+        *[_linear(name, part) for name, part in _maps_of(reads)],
     ]
     inputs = [
         *_ids("source_ids", "source_lengths", source, source_lengths),
@@ -152,20 +153,32 @@ def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[
         *turned,
         "vectors = source_embedding(source_ids)",
         *_packed_call("encoder", source.lstm, "vectors", "source_lengths"),
-        *(["memory, _ = pad_packed_sequence(output, batch_first=True)"] if attention else []),
+        *(["memory, _ = pad_packed_sequence(output, batch_first=True)"] if model.attends else []),
         *_bridged(model),
         "vectors = target_embedding(target_ids)",
         *_packed_call("decoder", target.lstm, "vectors", "target_lengths", state),
         _padded("output", target.lstm),
-        *(_attended(attention, target.lstm.rnn.batch_first) if attention else []),
+        *(_attended(reads, target.lstm.rnn.batch_first) if isinstance(reads, Attention) else []),
+        *(_state_read(target.lstm) if isinstance(reads, StateReadout) else []),
         *_scores(model.decoder),
     ]
     return _plain(modules, inputs, forward, model)
 
 
-def _maps_of(attention: Attention | None) -> list[tuple[str, nn.Linear]]:
-    """Return what of an attention holds weights, by name."""
-    return [] if attention is None else [(name, part) for name, part in attention.named_children()]  # pyright: ignore
+def _maps_of(reads: nn.Module | None) -> list[tuple[str, nn.Linear]]:
+    """Return what holds weights of that which joins the decoder's output, by name."""
+    named = () if reads is None else reads.named_children()
+    return [(name, part) for name, part in named if isinstance(part, nn.Linear)]
+
+
+def _state_read(lstm: LSTM) -> list[str]:
+    """Return the lines from the decoder's ``output`` to h~ of a ``StateReadout``, under the same name."""
+    whole = "torch.cat((h_0, c_0), dim=-1)" if lstm.cell == "lstm" else "h_0"
+    return [
+        "# the first state, all layers side by side, is read again at every step",
+        f"first = {whole}.transpose(0, 1).flatten(1)",
+        f"output = torch.tanh(state(first).unsqueeze({1 if lstm.rnn.batch_first else 0}) + query(output))",
+    ]
 
 
 def _attended(attention: Attention, batch_first: bool) -> list[str]:

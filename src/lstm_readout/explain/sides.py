@@ -113,7 +113,7 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
                 model.decoder.encoder,
                 batch.target_inputs,
                 "target",
-                _language_model(model.attends),
+                _language_model(model),
                 model.encode(batch.source),
             ),
         ]
@@ -172,13 +172,16 @@ def _classifier(model: Classifier) -> Reading:
     return Reading(*reading, *source_line(Readout.forward, source))  # pyright: ignore[reportArgumentType]
 
 
-def _language_model(attends: bool = False) -> Reading:
+def _language_model(translator: Seq2Seq | None = None) -> Reading:
     because = "the top layer after step t predicts the token of step t + 1"
-    expression = "head(output)"
-    if attends:
-        expression, because = "head(attention(output))", f"{because}, joined with what attention reads of the source"
+    expression, joined = "head(output)", ""
+    if translator is not None and translator.looks_back:
+        expression = f"head(state_readout(output, {_start(translator)}))"
+        joined = ", joined with the state that the decoder started from"
+    if translator is not None and translator.attends:
+        expression, joined = "head(attention(output))", ", joined with what attention reads of the source"
     line = source_line(LanguageModel.forward, "self.dropout(lstm.output)")
-    return Reading(expression, because, "every real step", (), (), *line)
+    return Reading(expression, because + joined, "every real step", (), (), *line)
 
 
 def _bridge(model: Seq2Seq) -> Reading:
@@ -190,6 +193,8 @@ def _bridge(model: Seq2Seq) -> Reading:
     because = "the state after the last source token is all that the decoder knows of the source"
     if model.attends:
         because = "the decoder starts from the state after the last source token, and attends to the top layer at each"
+    elif model.looks_back:
+        because += ", and the decoder's softmax reads it again at every step"
     if len(layers) < lstm.rnn.num_layers:
         because += "; the decoder has fewer layers, and reads the upper ones"
     line = source_line(Seq2Seq.begin, "self.bridge(")

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lstm_readout.engine import row_of_token
 from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.lstm import LSTMState
 
 AttentionName = Literal["none", "dot", "general", "additive"]
 MOST_SUMS = 2**24  # 64 MiB in float32 of queries added to keys at a time
@@ -88,7 +89,7 @@ class Attention(nn.Module):
         self.score = nn.Linear(query_size, 1, bias=False) if additive else None
         self.combine = nn.Linear(memory_size + query_size, query_size, bias=False)
 
-    def remember(self, output: PackedSequence) -> Memory:
+    def remember(self, _: LSTMState, output: PackedSequence) -> Memory:
         """Lay out the encoder's packed output, (tokens, M), once for all steps of the decoder."""
         grid = grid_of_packed(output)
         values = grid.spread(output.data)

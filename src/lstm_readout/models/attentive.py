@@ -1,4 +1,4 @@
-"""A decoder with attention: a language model whose head reads ``h~`` in place of the LSTM's ``output``.
+"""A decoder that looks back: a language model whose head reads ``h~`` in place of the LSTM's ``output``.
 
 What it reads of the source travels in its state, so that it starts, steps and is searched as any language model.
 Shapes: B sources, N rows of the decoder, T steps, S source steps, E embedding_size, O width of the decoder's output.
@@ -17,6 +17,7 @@ from lstm_readout.lstm import LSTMOutput, LSTMState, with_data
 from lstm_readout.models.attention import Attention, AttentionName, Grid, Memory, grid_of_packed, grid_of_rows
 from lstm_readout.models.encoder import Encoder, EncoderArguments
 from lstm_readout.models.generate import LanguageModel
+from lstm_readout.models.state_readout import StateReadout
 
 
 class AttentiveState(LSTMState):
@@ -102,10 +103,10 @@ class AttentiveOutput(LSTMOutput):
 
 
 class AttentiveDecoder(LanguageModel):
-    """A language model that reads a source at every step.
+    """A language model that reads a source at every step: its encoder's ``output``, or the state alone once more.
 
     Args:
-        attention: ``dot``, ``general`` or ``additive``; see ``Attention``.
+        attention: ``dot``, ``general`` or ``additive``, see ``Attention``; ``none``: the state, see ``StateReadout``.
         memory_size: width of the encoder's output.
         input_feeding: put h~ of the step before beside each embedding (Luong et al. 2015, section 3.3). The next step
             then waits for attention, so that training runs step after step.
@@ -122,7 +123,11 @@ class AttentiveDecoder(LanguageModel):
         super().__init__(**language_model)
         size = self.encoder.lstm.output_size
         self.arguments |= {"attention": attention, "memory_size": memory_size, "input_feeding": input_feeding}
-        self.attention = Attention(attention, size, memory_size)
+        self.attention = (
+            StateReadout(self.encoder.lstm, self.dropout.p)
+            if attention == "none"
+            else Attention(attention, size, memory_size)
+        )
         self.input_feeding = input_feeding
         if input_feeding:
             lstm = self.encoder.lstm
@@ -140,7 +145,7 @@ class AttentiveDecoder(LanguageModel):
     def begin(self, state: LSTMState, output: PackedSequence) -> AttentiveState:
         """Return the first state: (h_0, c_0) of N sources, and the encoder's output at all of their steps."""
         fed = state.h.new_zeros(state.h.shape[1], self.encoder.lstm.output_size) if self.input_feeding else None
-        return AttentiveState(*state, self.attention.remember(output), None, fed)
+        return AttentiveState(*state, self.attention.remember(state, output), None, fed)
 
     def read(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> AttentiveOutput:
         """Return h~ at every step, and the state after the last."""

@@ -32,6 +32,7 @@ class Seq2Seq(nn.Module):
         tied_embeddings, softmax, cutoffs: of the decoder, see ``LanguageModel``.
         reverse_source: read each source from its end, which brings its first words near the first target words
             (Sutskever et al. 2014, section 3.3).
+        feed_state: let the decoder's softmax read that first state again at every step, see ``StateReadout``.
         attention: ``none``: the state alone. ``dot``, ``general`` or ``additive``: at each step the decoder reads the
             encoder's ``output`` as well, see ``Attention``.
         input_feeding: see ``AttentiveDecoder``.
@@ -39,8 +40,8 @@ class Seq2Seq(nn.Module):
         shared: the arguments of ``Encoder`` for both sides; the decoder is never bidirectional.
 
     Raises:
-        UserError: if ``decoder`` asks for two directions, for ``input_feeding`` without attention, or as from
-            ``LanguageModel`` and ``AttentiveDecoder``.
+        UserError: if ``decoder`` asks for two directions, for ``input_feeding`` without attention, for ``feed_state``
+            with it, or as from ``LanguageModel`` and ``AttentiveDecoder``.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Seq2Seq(nn.Module):
         softmax: Softmax = "full",
         cutoffs: Sequence[int] | None = None,
         reverse_source: bool = False,
+        feed_state: bool = False,
         attention: AttentionName = "none",
         input_feeding: bool = False,
         encoder: dict[str, Any] | None = None,
@@ -68,6 +70,7 @@ class Seq2Seq(nn.Module):
             "softmax": softmax,
             "cutoffs": None if cutoffs is None else list(cutoffs),
             "reverse_source": reverse_source,
+            "feed_state": feed_state,
             "attention": attention,
             "input_feeding": input_feeding,
             "encoder": encoder,
@@ -85,7 +88,13 @@ class Seq2Seq(nn.Module):
                 "model.input_feeding=true feeds back what attention has read, but model.attention=none reads nothing. "
                 "Set model.attention=general, or model.input_feeding=false."
             )
+        if feed_state and attention != "none":
+            raise UserError(
+                f"model.feed_state=true gives each step the state, and model.attention={attention} gives it more: the "
+                "encoder's output. Set one of the two: model.feed_state=false, or model.attention=none."
+            )
         self.reverse_source, self.attends = reverse_source, attention != "none"
+        self.looks_back = self.attends or feed_state
         source: dict[str, Any] = {**shared, **(encoder or {})}
         target: dict[str, Any] = {**shared, "bidirectional": False, **(decoder or {})}
         self.encoder = Encoder(vocab_size=source_vocab_size, **source)
@@ -98,7 +107,7 @@ class Seq2Seq(nn.Module):
                 input_feeding=input_feeding,
                 **target,
             )
-            if self.attends
+            if self.looks_back
             else LanguageModel(**target)
         )
         self.bridge = Bridge(self.encoder.lstm, self.decoder.encoder.lstm)
@@ -122,6 +131,6 @@ class Seq2Seq(nn.Module):
         return self.encoder(reversed_rows(source_ids) if self.reverse_source else source_ids)
 
     def begin(self, lstm: LSTMOutput) -> LSTMState:
-        """Return the decoder's first state: the encoder's last, through the bridge; with attention ``output``, too."""
+        """Return the decoder's first state: the encoder's last, through the bridge, and what each step reads beside."""
         state = self.bridge(lstm.state)
-        return self.decoder.begin(state, lstm.output) if self.attends else state  # pyright: ignore
+        return self.decoder.begin(state, lstm.output) if self.looks_back else state  # pyright: ignore

@@ -180,7 +180,7 @@ class Translator(Pipeline):
         if isinstance(model, Ensemble):
             raise UserError("attention_map: each model of an ensemble looks elsewhere. Leave ensemble out.")
         decoder = model.decoder.model if isinstance(model.decoder, Int8LanguageModel) else model.decoder
-        if not isinstance(decoder, AttentiveDecoder):
+        if not (isinstance(decoder, AttentiveDecoder) and model.attends):
             raise UserError(
                 "attention_map: this translator was trained with model.attention=none: its decoder reads the state "
                 "alone. Train one with model.attention=general (or dot, additive)."

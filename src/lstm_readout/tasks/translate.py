@@ -1,6 +1,6 @@
 """Translate sentences: the task reads the encoder's ``(h_n, c_n)``, which becomes the decoder's first state.
 
-With ``model.attention`` it reads the encoder's ``output`` at every step as well.
+With ``model.feed_state`` the softmax reads it at every step, with ``model.attention`` the encoder's ``output`` as well.
 """
 
 from __future__ import annotations
@@ -116,6 +116,8 @@ class TranslateTask(Task):
         name = "h_n" if state.c is None else "(h_n, c_n)"
         bridge = "through a linear bridge" if self.model.bridge.h else "as it is"
         told = f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
+        if self.model.looks_back and not self.model.attends:
+            return f"{told}, and the decoder's softmax reads that first state again at every step"
         if not self.model.attends:
             return told
         steps, width = len(batch.source.batch_sizes), self.model.encoder.lstm.output_size
