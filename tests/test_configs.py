@@ -65,6 +65,7 @@ def test_every_choice_trains_a_few_steps(task, group):
     [
         ["task=classify", "model.bidirectional=true", "model.num_layers=2", "model.dropout=0.1"],
         ["task=classify", "model.cell=gru", "data.max_tokens=300"],
+        ["task=classify", "task.adversarial=0.5", "model.word_dropout=0.1", "model.readout=concat"],
         ["task=classify", "model.proj_size=5", "model.batch_first=true", "model.bias=false"],
         ["task=generate", "data.stream=true", "data.window=20", "data.batch_size=4"],
         ["task=generate", "model.cell=rnn", "model.num_layers=2", "model.batch_first=true"],

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lstm_readout.data.batches import GenerateBatch
-from lstm_readout.lstm import LSTMOutput, each_token
+from lstm_readout.lstm import LSTMOutput, with_data
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tasks.base import Stage
@@ -30,10 +30,12 @@ class PaddedClassifier(Classifier):
         arguments["batch_first"] = False
         super().__init__(**arguments)
 
-    def forward(self, token_ids: Tensor | PackedSequence) -> Tensor:
+    def forward(self, token_ids: Tensor | PackedSequence, perturbation: Tensor | None = None) -> Tensor:
         """Return logits (B, C) of whole documents and the padding behind them."""
         assert isinstance(token_ids, PackedSequence)
-        vectors, _ = pad_packed_sequence(each_token(self.encoder.embed, token_ids))  # pyright: ignore[reportArgumentType]
+        vectors = self.encoder.embed(token_ids.data)  # (tokens, E)
+        vectors = vectors if perturbation is None else vectors + perturbation
+        vectors, _ = pad_packed_sequence(with_data(token_ids, vectors))
         vectors = self.encoder.input_dropout(vectors)  # (T, B, E)
         output, _ = self.encoder.lstm.rnn(vectors)  # (T, B, D * O)
         return self.head(self.dropout(output[-1]))

@@ -47,8 +47,11 @@ class Classifier(nn.Module):
         self.readout = Readout(readout, self.encoder.lstm)
         self.head = nn.Linear(self.readout.size, num_classes)
 
-    def forward(self, token_ids: Tensor | PackedSequence) -> Tensor:
-        """Return logits (B, C) of whole documents; ragged ones come packed, so that no row reads padding."""
-        lstm = self.encoder(token_ids)
+    def forward(self, token_ids: Tensor | PackedSequence, perturbation: Tensor | None = None) -> Tensor:
+        """Return logits (B, C) of whole documents; ragged ones come packed, so that no row reads padding.
+
+        ``perturbation``: see ``Encoder.forward``.
+        """
+        lstm = self.encoder(token_ids, perturbation=perturbation)
         document = self.readout(lstm)  # lstm.h_n[-1]: (B, D * O)
         return self.head(self.dropout(document))

@@ -102,12 +102,20 @@ class Encoder(nn.Module):
             engine=engine,
         )
 
-    def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
-        """Read token ids: packed (tokens,), or a Tensor (T, B), (B, T) with ``batch_first``."""
-        if not isinstance(token_ids, PackedSequence):
-            return self.lstm(self.input_dropout(self.embed(token_ids)), state)
-        vectors = with_data(token_ids, self.embed(token_ids.data))  # (tokens, E)
-        return self.lstm(self.input_dropout(vectors), state)
+    def forward(
+        self,
+        token_ids: Tensor | PackedSequence,
+        state: LSTMState | None = None,
+        perturbation: Tensor | None = None,
+    ) -> LSTMOutput:
+        """Read token ids: packed (tokens,), or a Tensor (T, B), (B, T) with ``batch_first``.
+
+        ``perturbation``, (..., E), is added to the vectors of the tokens: see ``adversarial_loss``.
+        """
+        ids = token_ids.data if isinstance(token_ids, PackedSequence) else token_ids
+        vectors = self.embed(ids) if perturbation is None else self.embed(ids) + perturbation  # (..., E)
+        given = with_data(token_ids, vectors) if isinstance(token_ids, PackedSequence) else vectors
+        return self.lstm(self.input_dropout(given), state)
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """Look up (...) ids as (..., E) vectors, words left out at random while training."""

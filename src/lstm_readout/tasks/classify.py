@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +17,8 @@ from lstm_readout.baselines import bag_of_words_accuracy, majority_accuracy
 from lstm_readout.data.batches import ClassifyBatch
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.errors import UserError
+from lstm_readout.models.adversarial import adversarial_loss
 from lstm_readout.models.classify import Classifier
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tokenizer import Vocabulary
@@ -25,7 +29,12 @@ class ClassifyTask(Task):
 
     Args:
         label_smoothing: share of the target probability spread over all classes, in training.
+        adversarial: above 0, train on documents that are moved so far against the model as well: see
+            ``adversarial_loss``.
         arguments: see ``Task``.
+
+    Raises:
+        UserError: for ``adversarial`` below 0.
     """
 
     name = "classify"
@@ -34,9 +43,11 @@ class ClassifyTask(Task):
     model_type = Classifier
     embeddings: ClassVar[Mapping[str, str]] = {"text": "encoder.embedding"}
 
-    def __init__(self, *, label_smoothing: float = 0.0, **arguments: Any) -> None:
+    def __init__(self, *, label_smoothing: float = 0.0, adversarial: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.label_smoothing = label_smoothing
+        if not 0 <= adversarial < math.inf:
+            raise UserError(f"task.adversarial: wanted a length, 0 or more, got {adversarial}.")
+        self.label_smoothing, self.adversarial = label_smoothing, adversarial
         self.measures = nn.ModuleDict({stage: _measures(len(self.vocabulary.labels)) for stage in ("val", "test")})
         self.confusion: Tensor | None = None  # (C, C) of the last split measured: row = true label, column = predicted
 
@@ -47,8 +58,10 @@ class ClassifyTask(Task):
 
     def loss(self, batch: ClassifyBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean over documents."""
-        logits = self.model(batch.token_ids)  # (B, C)
-        return cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing), len(batch.labels)
+        score = partial(cross_entropy, target=batch.labels, label_smoothing=self.label_smoothing)
+        if stage == "train" and self.adversarial:
+            return adversarial_loss(self.model, batch.token_ids, score, self.adversarial), len(batch.labels)
+        return score(self.model(batch.token_ids)), len(batch.labels)  # of logits (B, C)
 
     def measure(self, batch: ClassifyBatch, stage: Stage) -> None:
         """Count right and wrong documents."""

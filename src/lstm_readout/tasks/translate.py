@@ -116,13 +116,12 @@ class TranslateTask(Task):
         name = "h_n" if state.c is None else "(h_n, c_n)"
         bridge = "through a linear bridge" if self.model.bridge.h else "as it is"
         told = f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
-        if self.model.looks_back and not self.model.attends:
-            return f"{told}, and the decoder's softmax reads that first state again at every step"
-        if not self.model.attends:
-            return told
-        steps, width = len(batch.source.batch_sizes), self.model.encoder.lstm.output_size
-        output = f"(batch, time, directions * hidden) = {(len(batch.references), steps, width)}"
-        return f"{told}, and with {self.model.arguments['attention']} attention its output at every real step: {output}"
+        if self.model.attends:
+            steps, width = len(batch.source.batch_sizes), self.model.encoder.lstm.output_size
+            output = f"(batch, time, directions * hidden) = {(len(batch.references), steps, width)}"
+            attention = self.model.arguments["attention"]
+            return f"{told}, and with {attention} attention its output at every real step: {output}"
+        return f"{told}, and the softmax reads it again at every step" if self.model.looks_back else told
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return sacreBLEU's signature, without which a BLEU cannot be compared (Post 2018)."""
