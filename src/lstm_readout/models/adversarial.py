@@ -11,6 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 from lstm_readout.engine import row_of_token
 from lstm_readout.models.classify import Classifier
 
+SMALLEST = 1e-12  # of a gradient that still has a direction
+
 
 def adversarial_loss(
     model: Classifier, token_ids: PackedSequence, loss: Callable[[Tensor], Tensor], length: float
@@ -27,11 +29,11 @@ def adversarial_loss(
         loss: of logits (B, C), their mean.
         length: of each document's r, in units of the embedding.
     """
-    width = model.encoder.embedding.embedding_dim
-    still = torch.zeros(len(token_ids.data), width, device=token_ids.data.device, requires_grad=True)
+    weight = model.encoder.embedding.weight  # (V, E)
+    still = weight.new_zeros(len(token_ids.data), weight.shape[1], requires_grad=True)
     clean = loss(model(token_ids, still))
     (gradient,) = torch.autograd.grad(clean, still, retain_graph=True)  # (tokens, E)
     row = row_of_token(token_ids)
     squares = gradient.new_zeros(int(token_ids.batch_sizes[0])).index_add_(0, row, gradient.square().sum(-1))
-    norm = squares.sqrt().clamp(min=torch.finfo(gradient.dtype).tiny)[row].unsqueeze(1)
+    norm = squares.sqrt().clamp(min=SMALLEST)[row].unsqueeze(1)
     return (clean + loss(model(token_ids, length * gradient / norm))) / 2
