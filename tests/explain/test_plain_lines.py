@@ -115,8 +115,8 @@ def test_a_translator(shape):
         "head": model.decoder.head,
     }
     if model.looks_back:
-        weights |= dict(model.decoder.attention.named_children())
-    weights.pop("dropout", None)
+        named = model.decoder.attention.named_children()
+        weights |= {name: part for name, part in named if name != "dropout"}
     for name in ("h", "c"):
         if getattr(model.bridge, name):
             weights[f"bridge_{name}"] = getattr(model.bridge, name)

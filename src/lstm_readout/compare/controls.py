@@ -33,8 +33,7 @@ class PaddedClassifier(Classifier):
     def forward(self, token_ids: Tensor | PackedSequence, perturbation: Tensor | None = None) -> Tensor:
         """Return logits (B, C) of whole documents and the padding behind them."""
         assert isinstance(token_ids, PackedSequence)
-        vectors = self.encoder.embed(token_ids.data)  # (tokens, E)
-        vectors = vectors if perturbation is None else vectors + perturbation
+        vectors = self.encoder.embed(token_ids.data, perturbation)  # (tokens, E)
         vectors, _ = pad_packed_sequence(with_data(token_ids, vectors))
         vectors = self.encoder.input_dropout(vectors)  # (T, B, E)
         output, _ = self.encoder.lstm.rnn(vectors)  # (T, B, D * O)

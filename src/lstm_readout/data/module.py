@@ -169,7 +169,8 @@ class TextDataModule(LightningDataModule):
     def encoded(self) -> Encoded:
         """All splits, the vocabulary, and what there is to say of them; of a streamed split its head."""
         if self.stream and self.batch_type is not GenerateBatch:
-            self.corpus.read()  # a corpus without this task's columns is the greater mistake, and refused there
+            # A corpus without this task's columns is the greater mistake, and refused there
+            _ = self.corpus.open() if self.streaming else self.corpus.read()
             raise UserError("data.stream=true: only task=generate reads a continuous stream. Set data.stream=false.")
         if self.streaming:
             return self._encode(*self._begin_stream())

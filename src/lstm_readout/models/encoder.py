@@ -5,6 +5,7 @@ Shapes: B rows, T steps, E embedding_size; packed data is (tokens, ...), the ste
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypedDict
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from lstm_readout.dropout import SequenceDropout
 from lstm_readout.engine import Engine, reversal
 from lstm_readout.errors import UserError
-from lstm_readout.lstm import LSTM, Cell, LSTMOutput, LSTMState, RecurrentInit, with_data
+from lstm_readout.lstm import LSTM, Cell, LSTMOutput, LSTMState, RecurrentInit, each_token, with_data
 
 
 class EncoderArguments(TypedDict, total=False):
@@ -112,18 +113,16 @@ class Encoder(nn.Module):
 
         ``perturbation``, (..., E), is added to the vectors of the tokens: see ``adversarial_loss``.
         """
-        ids = token_ids.data if isinstance(token_ids, PackedSequence) else token_ids
-        vectors = self.embed(ids) if perturbation is None else self.embed(ids) + perturbation  # (..., E)
-        given = with_data(token_ids, vectors) if isinstance(token_ids, PackedSequence) else vectors
-        return self.lstm(self.input_dropout(given), state)
+        vectors = each_token(partial(self.embed, perturbation=perturbation), token_ids)  # (..., E)
+        return self.lstm(self.input_dropout(vectors), state)
 
-    def embed(self, token_ids: Tensor) -> Tensor:
+    def embed(self, token_ids: Tensor, perturbation: Tensor | None = None) -> Tensor:
         """Look up (...) ids as (..., E) vectors, words left out at random while training."""
         vectors = self.embedding(token_ids)
-        if not (self.training and self.word_dropout):
-            return vectors
-        kept = vectors.new_empty(self.embedding.num_embeddings, 1).bernoulli_(1 - self.word_dropout)
-        return vectors * (kept / (1 - self.word_dropout))[token_ids]
+        if self.training and self.word_dropout:
+            kept = vectors.new_empty(self.embedding.num_embeddings, 1).bernoulli_(1 - self.word_dropout)
+            vectors = vectors * (kept / (1 - self.word_dropout))[token_ids]
+        return vectors if perturbation is None else vectors + perturbation
 
 
 def reversed_rows(packed: PackedSequence) -> PackedSequence:
