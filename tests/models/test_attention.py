@@ -134,10 +134,18 @@ def test_additive_scores_in_blocks_are_the_same_and_so_are_their_gradients(seed,
     assert_close(found[0], found[1])
 
 
-@pytest.mark.parametrize("input_feeding", [False, True])
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"bidirectional": True},
+        {"bidirectional": True, "input_feeding": True},
+        {"attention": "none", "feed_state": True, "num_layers": 2},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_tensors_and_single_steps_give_what_packed_rows_give(batch_first, input_feeding):
-    model = build(batch_first=batch_first, input_feeding=input_feeding, bidirectional=True)
+def test_tensors_and_single_steps_give_what_packed_rows_give(batch_first, reading):
+    model = build(batch_first=batch_first, **reading)
     target = torch.randint(W, (len(SOURCES), 6))  # (B, T)
     expected = torch.stack(unpack_sequence(model(packed(SOURCES), packed(list(target))).logits))  # (B, T, W)
     state = model.encode(packed(SOURCES))

@@ -83,20 +83,6 @@ def test_the_loss_is_that_of_the_logits_and_every_weight_learns(shape):
         assert gradient.any(), name
 
 
-@pytest.mark.parametrize("batch_first", [False, True])
-def test_tensors_and_single_steps_give_what_packed_rows_give(batch_first):
-    model = build(batch_first=batch_first, num_layers=2)
-    target = torch.randint(W, (len(SOURCES), 6))  # (B, T)
-    expected = torch.stack(unpack_sequence(model(packed(SOURCES), packed(list(target))).logits))  # (B, T, W)
-    state = model.encode(packed(SOURCES))
-    logits, last = model.decoder(target if batch_first else target.T, state)
-    assert_close(logits if batch_first else logits.transpose(0, 1), expected)
-    for t in range(target.shape[1]):
-        step, state = model.decoder.step(target[:, t], state)
-        assert_close(step, expected[:, t])
-    assert_close(tuple(state), tuple(last))
-
-
 def test_rows_repeated_and_left_out_read_the_state_of_their_own_source():
     model, index = build(), torch.tensor([2, 2, 0, 3, 1, 0])
     texts = [torch.tensor([1, *range(3, 3 + n)]) for n in (2, 0, 4, 1, 3, 5)]
