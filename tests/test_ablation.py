@@ -9,6 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from lstm_readout.errors import UserError
+from lstm_readout.overrides import compose_jobs
+from lstm_readout.train import train
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -60,6 +62,16 @@ def test_a_plan_leaves_out_what_the_recipe_uses_and_nothing_else(corpus):
 def test_every_corpus_of_the_plans_is_a_recipe():
     for about in OmegaConf.load(PLANS).corpora.values():
         assert (ROOT / "configs" / "experiment" / f"{about.experiment}.yaml").is_file(), about.experiment
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize("budget", [[], ["trainer.max_epochs=2"]])
+def test_no_budget_reads_a_test_split(corpus, budget):
+    (config,) = compose_jobs(
+        plan_of(corpus, budget).command, run=train, config_name="train", config_module="lstm_readout.configs"
+    )
+    assert config.data.files.get("test") is None
+    assert config.data.test == 0
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def plan_of(corpus: str, budget: Sequence[str] = (), plans: Path = PLANS) -> Pla
         raise UserError(f"--corpora: there is no '{corpus}'. {did_you_mean(corpus, known['corpora'])}")
     about = known["corpora"][corpus]
     # A limit of time would cut the schedule where the machine is slow
-    command = [f"experiment={about['experiment']}", *(budget or about["budget"]), "trainer.max_time=null"]
+    size = [*(budget or about["budget"]), "trainer.max_time=null"]
+    command = [f"experiment={about['experiment']}", *about.get("test_unread", []), *size]
     whole = _composed(command, corpus)
     variants: dict[str, list[str]] = {WHOLE: []}
     for name, overrides in known["without"][get_class(whole.task._target_).name].items():
