@@ -14,8 +14,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from lstm_readout.data import samples
 from lstm_readout.data.samples import Sample, sample
+from lstm_readout.data.samples.grammar import derive, grammar_rules
 from lstm_readout.errors import UserError
 
 ROLES = [("text", "label"), ("source", "target"), ("text",)]
@@ -283,7 +283,7 @@ def test_the_target_vocabulary_is_tiny() -> None:
 
 # --- grammar
 
-RULES = samples._grammar_rules()
+RULES = grammar_rules()
 
 
 def inside(words: list[str]) -> float:
@@ -340,7 +340,7 @@ def test_ceiling_is_near_the_entropy_of_the_grammar_and_of_a_long_sample() -> No
 
     entropy, length = entropy_and_length("SENTENCE")
     random = Random(1)
-    drawn = [samples._derive(random, RULES, "SENTENCE") for _ in range(20000)]
+    drawn = [derive(random, RULES, "SENTENCE") for _ in range(20000)]
     in_the_long_run = -sum(log for _, log in drawn) / sum(len(words) + 1 for words, _ in drawn)
     assert in_the_long_run == pytest.approx(entropy / (length + 1), rel=0.005)
     assert corpus("text").ceiling["loss"] == pytest.approx(entropy / (length + 1), rel=0.02)

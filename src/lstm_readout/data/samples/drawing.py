@@ -1,0 +1,44 @@
+"""What the sample corpora are drawn with: a seeded ``Random`` goes in, a choice comes out.
+
+Only ``Random.random`` is drawn from: it is the one method whose sequence Python promises to keep, so the rows are the
+same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple, TypeVar
+
+Rows = dict[str, list[str]]
+Option = TypeVar("Option")
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+class Sample(NamedTuple):
+    """One corpus: ``splits[split][role]`` is one string per row, ``ceiling[metric]`` the best on test."""
+
+    splits: dict[str, Rows]
+    ceiling: dict[str, float]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a list that is written as a line."""
+    return text.split()
+
+
+def pick(random: Random, options: Sequence[Option]) -> Option:
+    """Return one of the options, each as likely as the others."""
+    return options[int(random.random() * len(options))]
+
+
+def chance(random: Random, probability: float) -> bool:
+    """Return True with this probability."""
+    return random.random() < probability
+
+
+def shuffled(random: Random, items: Sequence[Option]) -> list[Option]:
+    """Return the items in an order of chance."""
+    rest = list(items)
+    return [rest.pop(int(random.random() * len(rest))) for _ in items]
