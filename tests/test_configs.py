@@ -64,7 +64,7 @@ def test_every_choice_trains_a_few_steps(task, group):
     "overrides",
     [
         ["task=classify", "model.bidirectional=true", "model.num_layers=2", "model.dropout=0.1"],
-        ["task=classify", "model.cell=gru", "data.max_tokens=300"],
+        ["task=classify", "model.cell=gru", "data.max_tokens=300", "model.chrono_init=50"],
         ["task=classify", "task.adversarial=0.5", "model.word_dropout=0.1", "model.readout=concat"],
         ["task=classify", "model.proj_size=5", "model.batch_first=true", "model.bias=false"],
         ["task=generate", "data.stream=true", "data.window=20", "data.batch_size=4"],
@@ -73,6 +73,7 @@ def test_every_choice_trains_a_few_steps(task, group):
         ["task=translate", "model.encoder.cell=gru", "model.decoder.proj_size=7", "model.reverse_source=true"],
         ["task=translate", "model.feed_state=true", "model.bidirectional=true"],
         ["task=translate", "model.batch_first=true", "model.forget_bias=1.0", "task.label_smoothing=0.1"],
+        ["task=translate", "model.forget_bias=0.0", "model.encoder.chrono_init=20"],
     ],
     ids=lambda overrides: " ".join(overrides),
 )

@@ -124,13 +124,6 @@ def test_dropout_between_layers_is_locked_when_asked() -> None:
     assert not gone.all()
 
 
-def test_orthogonal_recurrent_matrices_keep_lengths() -> None:
-    lstm = LSTM(3, 8, num_layers=2, recurrent_init="orthogonal", forget_bias=1.0)
-    for layer in range(2):
-        for gate in getattr(lstm.rnn, f"weight_hh_l{layer}").split(8):
-            torch.testing.assert_close(gate @ gate.T, torch.eye(8), atol=1e-5, rtol=0)
-
-
 def test_penalties_on_activations_follow_their_formula() -> None:
     torch.manual_seed(0)
     model = LanguageModel(vocab_size=11, embedding_size=4, hidden_size=6)
@@ -158,7 +151,6 @@ def test_windows_of_one_step_have_no_change_to_penalise() -> None:
     ("wrong", "message"),
     [
         ({"weight_drop": 1.0}, "weight_drop: wanted 0 or more and less than 1, got 1.0"),
-        ({"recurrent_init": "ortogonal"}, "recurrent_init: there is no 'ortogonal'. Did you mean 'orthogonal'"),
     ],
 )
 def test_mistakes_are_told(wrong: dict, message: str) -> None:

@@ -13,7 +13,18 @@ import lstm_readout
 
 ROOT = Path(lstm_readout.__file__).parent
 FLOORS = [
-    {"errors", "engine", "dropout", "lstm", "ragged", "tokenizer", "vectors", "vector_file", "torchtext"},
+    {
+        "errors",
+        "engine",
+        "dropout",
+        "initialization",
+        "lstm",
+        "ragged",
+        "tokenizer",
+        "vectors",
+        "vector_file",
+        "torchtext",
+    },
     # "": the package itself, with LSTM and pipelines
     {"models", "decoding", "checkpoint", "transfer", "pipelines", "doctor", ""},
     {

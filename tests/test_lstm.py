@@ -380,15 +380,3 @@ def test_an_input_of_the_wrong_width_or_type_is_refused():
         lstm(packed([torch.zeros(2, I + 1, dtype=torch.float64)]))
     with pytest.raises((RuntimeError, ValueError), match="type"):
         lstm(packed([torch.zeros(2, I)]))
-
-
-def test_forget_bias_is_added_to_the_forget_gate_alone():
-    torch.manual_seed(3)
-    plain = LSTM(3, 4, num_layers=2, bidirectional=True)
-    torch.manual_seed(3)
-    biased = LSTM(3, 4, num_layers=2, bidirectional=True, forget_bias=1.0)
-    for (name, before), after in zip(plain.rnn.named_parameters(), biased.rnn.parameters(), strict=True):
-        added = torch.zeros_like(before)
-        if name.startswith("bias_ih"):
-            added[4:8] = 1.0
-        assert torch.equal(after, before + added), name

@@ -26,6 +26,7 @@ from torch.nn.utils.rnn import PackedSequence
 from lstm_readout.dropout import SequenceDropout
 from lstm_readout.engine import Engine, cost_of_a_block, holding, lay_out, reversal, run_blocks
 from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.initialization import make_orthogonal, open_forget_gates, spread_time_scales
 
 Cell = Literal["lstm", "gru", "rnn"]
 RecurrentInit = Literal["uniform", "orthogonal"]
@@ -85,13 +86,10 @@ class LSTM(nn.Module):
     ``packed``: PyTorch's own packed call, whose CPU kernel is several times slower on long rows. ``auto``: on CPU dense
     blocks, as many as pay (see ``engine.py``); elsewhere the packed call, which cuDNN runs well.
 
-    ``forget_bias`` is added to the forget gate's bias at the start: with 1 a cell keeps what it has until it learns to
-    forget (Jozefowicz, Zaremba and Sutskever 2015, "An Empirical Exploration of Recurrent Network Architectures").
-    gru and rnn have no such gate, and ``bias=False`` no such bias: there it does nothing.
-
-    ``recurrent_init="orthogonal"`` starts the recurrent matrix of each gate orthogonal, so that at first it changes no
-    vector's length (Saxe, McClelland and Ganguli 2014, "Exact solutions to the nonlinear dynamics of learning in deep
-    linear neural networks"); ``uniform`` is PyTorch's own start.
+    How it starts (``initialization.py`` has formulas and sources): ``forget_bias`` is added to the forget gate's bias;
+    ``chrono_init`` gives each unit a time scale of its own, up to so many steps, in place of it.
+    ``recurrent_init="orthogonal"`` starts the recurrent matrix of each gate orthogonal; ``uniform`` is PyTorch's own
+    start. gru has no forget gate, rnn no gate at all, and ``bias=False`` no bias: what sets theirs does nothing there.
 
     ``weight_drop`` leaves out single recurrent weights while training, one draw for all steps of a call (DropConnect;
     Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2). ``locked_dropout``
@@ -99,8 +97,9 @@ class LSTM(nn.Module):
     after layer through dense blocks, on every device.
 
     Raises:
-        UserError: for an unknown ``cell``, ``engine`` or ``recurrent_init``, ``weight_drop`` out of range, sizes that
-            ``torch.nn.LSTM`` refuses, or ``proj_size`` with a cell other than ``lstm``.
+        UserError: for an unknown ``cell``, ``engine`` or ``recurrent_init``, ``weight_drop`` or ``chrono_init`` out of
+            range, ``chrono_init`` with a ``forget_bias``, sizes that ``torch.nn.LSTM`` refuses, or ``proj_size`` with a
+            cell other than ``lstm``.
     """
 
     def __init__(
@@ -116,6 +115,7 @@ class LSTM(nn.Module):
         proj_size: int = 0,
         cell: Cell = "lstm",
         forget_bias: float = 0.0,
+        chrono_init: float = 0.0,
         recurrent_init: RecurrentInit = "uniform",
         weight_drop: float = 0.0,
         locked_dropout: bool = False,
@@ -131,6 +131,13 @@ class LSTM(nn.Module):
             raise UserError(f"recurrent_init: there is no '{recurrent_init}'. {told}")
         if not 0 <= weight_drop < 1:
             raise UserError(f"weight_drop: wanted 0 or more and less than 1, got {weight_drop}.")
+        if chrono_init and not chrono_init > 2:
+            raise UserError(f"chrono_init: wanted 0 or more than 2 steps, got {chrono_init}.")
+        if chrono_init and forget_bias:
+            raise UserError(
+                f"chrono_init={chrono_init} draws the forget gate's bias, and forget_bias={forget_bias} adds to it. "
+                "Set forget_bias=0, or chrono_init=0."
+            )
         if proj_size and cell != "lstm":
             raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
         if dropout and num_layers == 1:
@@ -156,14 +163,12 @@ class LSTM(nn.Module):
             raise UserError(f"{cell}: {error}") from error
         self.block_cost = cost_of_a_block(engine, hidden_size)
         self.weight_drop, self.locked_dropout = weight_drop, locked_dropout
-        for name, parameter in self.rnn.named_parameters():
-            if (
-                cell == "lstm" and forget_bias and name.startswith("bias_ih")
-            ):  # gates in PyTorch's order: input, forget, cell, output
-                parameter.data[hidden_size : 2 * hidden_size] += forget_bias
-            if recurrent_init == "orthogonal" and name.startswith("weight_hh"):
-                for gate in parameter.data.split(hidden_size):  # (H, O)
-                    nn.init.orthogonal_(gate)
+        if forget_bias:
+            open_forget_gates(self.rnn, forget_bias)
+        if chrono_init:
+            spread_time_scales(self.rnn, chrono_init)
+        if recurrent_init == "orthogonal":
+            make_orthogonal(self.rnn)
         self.output_size = (proj_size or hidden_size) * (2 if bidirectional else 1)
 
     def forward(self, input: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:

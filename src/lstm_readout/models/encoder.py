@@ -31,6 +31,7 @@ class EncoderArguments(TypedDict, total=False):
     proj_size: int
     cell: Cell
     forget_bias: float
+    chrono_init: float
     recurrent_init: RecurrentInit
     weight_drop: float
     locked_dropout: bool
@@ -47,7 +48,7 @@ class Encoder(nn.Module):
         embedding_size: E, which is the LSTM's ``input_size``.
         embedding_std: scale of the first, random embedding; 1 is that of ``nn.Embedding``.
         hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias,
-        recurrent_init, weight_drop, locked_dropout, engine: see ``LSTM``.
+        chrono_init, recurrent_init, weight_drop, locked_dropout, engine: see ``LSTM``.
         word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
             embedding matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
         input_dropout: probability for each feature of the embedding, one mask a row for all of its steps (same source).
@@ -71,6 +72,7 @@ class Encoder(nn.Module):
         proj_size: int = 0,
         cell: Cell = "lstm",
         forget_bias: float = 0.0,
+        chrono_init: float = 0.0,
         recurrent_init: RecurrentInit = "uniform",
         weight_drop: float = 0.0,
         locked_dropout: bool = False,
@@ -97,6 +99,7 @@ class Encoder(nn.Module):
             proj_size=proj_size,
             cell=cell,
             forget_bias=forget_bias,
+            chrono_init=chrono_init,
             recurrent_init=recurrent_init,
             weight_drop=weight_drop,
             locked_dropout=locked_dropout,
