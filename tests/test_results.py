@@ -104,6 +104,15 @@ def test_a_score_is_bold_only_above_every_figure(write, figures):
     assert "| a trial | accuracy | 0.900, one seed, 14 minutes |" in text
 
 
+def test_a_score_that_rounds_to_a_published_one_is_not_above_it(write, figures):
+    told = figures.read_text(encoding="utf-8")
+    figures.write_text(told.replace("0.9,", "0.934,"), encoding="utf-8")
+    text = page(recipes_of(read_all([write("same", accuracy=0.9344)])), figures=figures)
+    assert "| a trial | accuracy | 0.934, one seed" in text
+    text = page(recipes_of(read_all([write("above", accuracy=0.9346)])), figures=figures)
+    assert "| a trial | accuracy | **0.935**, one seed" in text
+
+
 def test_a_run_that_took_longer_than_its_column_says_so(write, figures):
     text = page(recipes_of(read_all([write("run", seconds=1000.0)])), figures=figures)
     assert "| a trial | accuracy | 0.900, one seed, 17 minutes (over) |" in text

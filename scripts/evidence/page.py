@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from evidence.ablation_table import ablation_section
-from evidence.numbers import table
+from evidence.numbers import digits_of, table
 from evidence.recipes import Recipe, readable
 from evidence.records import hold_together
 
@@ -101,7 +101,8 @@ def _cell(recipe: Recipe, figure: Mapping[str, Any], limit: int) -> str:
     scores = recipe.scores(figure["metric"])
     lower = not scores.name.endswith(("accuracy", "macro_f1", "bleu", "chrf"))
     others = [other["figure"] for other in figure.get("beat", ())]
-    best = bool(others) and all(scores.mean < one if lower else scores.mean > one for one in others)
+    shown = round(scores.mean, digits_of(scores.name))  # what rounds to a published figure is not above it
+    best = bool(others) and all(shown < one if lower else shown > one for one in others)
     told = f"**{scores}**" if best else str(scores)
     late = " (over)" if recipe.seconds is not None and recipe.seconds > 60 * limit else ""
     return ", ".join([told, recipe.seeds, *([recipe.time() + late] if recipe.time() else [])])
