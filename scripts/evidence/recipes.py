@@ -81,7 +81,8 @@ class Recipe(NamedTuple):
         """Return what computed, in words."""
         device: dict[str, Any] = self.timed[0].card["device"]
         if device["kind"] == "cpu":
-            return CORES.get(device["threads"], f"{device['threads']} CPU cores")
+            cores = CORES.get(device["threads"], f"{device['threads']} CPU cores")
+            return f"{cores} with bf16" if device["precision"].startswith("bf16") else cores
         return f"one {device['name']}" if device["processes"] == 1 else f"{device['processes']} {device['name']}"
 
     def header(self) -> str:
