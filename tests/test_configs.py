@@ -19,6 +19,11 @@ TASKS = ["classify", "generate", "translate"]
 SERVES = {"imdb": {"classify", "generate"}, "trec": {"classify", "generate"}, "tinyshakespeare": {"generate"}}
 SERVES["multi30k"] = {"translate", "generate"}
 NEEDS = {"tokenizer=file": ["tokenizer.path=tokenizer.json"]}
+BEGINS_WITH = {  # a language model, which gives the sizes
+    "imdb_transfer_gpu": "imdb_words_gpu",
+    "imdb_transfer_hour": "imdb_words_hour",
+    "trec_hour": "imdb_words_hour",
+}
 
 
 def choices(group):
@@ -93,8 +98,8 @@ def test_every_experiment_composes(experiment):
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_trains_a_few_steps(experiment):
     small, begins = [*SMALL, "model.embedding_size=16"], []  # of one width, for what ties them
-    if "transfer" in experiment:  # with a language model of its sizes
-        main([f"experiment={experiment.replace('transfer', 'words')}", "data.max_rows=500", "hydra.run.dir=lm", *small])
+    if experiment in BEGINS_WITH:
+        main([f"experiment={BEGINS_WITH[experiment]}", "data.max_rows=500", "hydra.run.dir=lm", *small])
         begins = ["init_from=lm"]
     main([f"experiment={experiment}", "data.max_rows=500", *small, *begins])
 
