@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from lstm_readout.data.batches import GenerateBatch
 from lstm_readout.data.batching import StreamDataset, join_stream
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.errors import UserError
 from lstm_readout.models import LanguageModel
 from lstm_readout.tasks import GenerateTask
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
@@ -108,3 +109,43 @@ def test_no_setting_of_the_batches_moves_the_perplexity_of_a_stream(text):
     characters = len(data.texts["validation"]["text"][0])
     assert characters == len(tokens) - 1
     assert metrics["bits_per_character"] == pytest.approx(metrics["loss"] / math.log(2), rel=1e-6)
+
+
+def second_loss(drop_state: float, stage: Any, cell: Any = "lstm") -> tuple[float, float, float]:
+    """Return the loss of a stream's second window: of the task, from zeros, and with rows dropped by hand."""
+    torch.manual_seed(0)
+    task = build(cell=cell)
+    task.drop_state = drop_state
+    first, second, *_ = StreamDataset(np.random.default_rng(0).integers(0, V, 400), columns=6, window=20)
+    with torch.no_grad():
+        task.loss(first, stage)
+        carried = task.carried[stage]
+        torch.manual_seed(1)
+        found = float(task.loss(second, stage)[0])
+        torch.manual_seed(1)
+        dropped = torch.rand(6) < drop_state
+        for part in carried:
+            if part is not None:
+                part[:, dropped] = 0.0
+        by_hand = float(task.model.loss(second.inputs, second.targets, carried)[0])
+        return found, float(task.model.loss(second.inputs, second.targets, None)[0]), by_hand
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_dropped_state_is_that_of_a_new_text_in_its_rows_alone(cell):
+    all_of_them, new, _ = second_loss(1.0, "train", cell)
+    some, _, by_hand = second_loss(0.5, "train", cell)
+    none, _, _ = second_loss(0.0, "train", cell)
+    assert all_of_them == pytest.approx(new, rel=1e-6)
+    assert some == pytest.approx(by_hand, rel=1e-6)
+    assert len({round(loss, 5) for loss in (all_of_them, some, none)}) == 3
+
+
+def test_no_state_is_dropped_where_a_stream_is_measured():
+    assert second_loss(1.0, "val")[0] == second_loss(0.0, "val")[0]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, math.nan])
+def test_a_share_of_dropped_states_is_a_share(share):
+    with pytest.raises(UserError, match=r"task\.drop_state: wanted a share of the rows, 0 to 1"):
+        GenerateTask(model=build().model, vocabulary=Vocabulary({}, []), drop_state=share)

@@ -46,6 +46,11 @@ class LSTMState(NamedTuple):
         """Return the state of the given rows of the batch, h and c alike."""
         return LSTMState(self.h[:, index], None if self.c is None else self.c[:, index])
 
+    def scaled(self, factors: Tensor) -> LSTMState:
+        """Return the state with h and c of each row times its factor, (B,)."""
+        by_row = factors[:, None]
+        return LSTMState(self.h * by_row, None if self.c is None else self.c * by_row)
+
 
 class LSTMOutput(NamedTuple):
     """The three results of ``torch.nn.LSTM``, under PyTorch's names and in PyTorch's order."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
@@ -46,6 +47,9 @@ class GenerateTask(Task):
         label_smoothing: share of the target probability spread over the vocabulary, in training.
         activation_regularization, temporal_activation_regularization: weights of two penalties on ``output``; see
             ``LanguageModel.loss``.
+        drop_state: share of the rows of a stream that begin a training window with a zero state, so that the model does
+            well without a past, too (Melis et al. 2018, "On the State of the Art of Evaluation in Neural Language
+            Models": ``drop_state_probability`` of its code).
         fresh_state_every: if given, the final metrics hold the loss with a zero state after every so many tokens, too:
             see ``fresh_loss``.
         dynamic_evaluation: ``lr``, ``window`` and ``decay`` of ``DynamicEvaluation``; with an ``lr`` the final metrics
@@ -68,6 +72,7 @@ class GenerateTask(Task):
         label_smoothing: float = 0.0,
         activation_regularization: float = 0.0,
         temporal_activation_regularization: float = 0.0,
+        drop_state: float = 0.0,
         fresh_state_every: int | None = None,
         dynamic_evaluation: Mapping[str, Any] | None = None,
         **arguments: Any,
@@ -79,6 +84,9 @@ class GenerateTask(Task):
             "temporal_activation": temporal_activation_regularization,
         }
         self.label_smoothing = label_smoothing
+        if not 0 <= drop_state <= 1:
+            raise UserError(f"task.drop_state: wanted a share of the rows, 0 to 1, got {drop_state}.")
+        self.drop_state = drop_state
         if fresh_state_every is not None and fresh_state_every < 1:
             raise UserError(f"task.fresh_state_every: wanted 1 token or more, or null, got {fresh_state_every}.")
         self.fresh_state_every = fresh_state_every
@@ -95,6 +103,8 @@ class GenerateTask(Task):
         """Return the mean over predicted tokens."""
         options = {"label_smoothing": self.label_smoothing, **self.penalties} if stage == "train" else {}
         state = self.carried[stage].rows(slice(int(batch.inputs.batch_sizes[0]))) if batch.continues else None
+        if state is not None and stage == "train" and self.drop_state:
+            state = state.scaled((torch.rand(state.h.shape[1], device=state.h.device) >= self.drop_state).to(state.h))
         loss, state = self.model.loss(batch.inputs, batch.targets, state, scored=batch.scored, **options)
         self.carried[stage] = state.detach()
         return loss, len(batch.targets)
