@@ -26,7 +26,8 @@ ROWS, BYTES = 1024, 1 << 20  # that a stream takes at once, at most and about
 def read_parquet(path: Path) -> Dataset:
     """Return all rows."""
     with _open_parquet(path) as file:
-        return Dataset(InMemoryTable(file.read()))
+        # A thread of Arrow's that still holds Python's bytes when the program ends aborts it
+        return Dataset(InMemoryTable(file.read(use_threads=False)))
 
 
 def stream_parquet(path: Path) -> RowStream:
@@ -36,8 +37,7 @@ def stream_parquet(path: Path) -> RowStream:
 
 
 def _parquet_rows(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    # Else a whole row group is read ahead, and a file may be a single one
-    with _open_parquet(path, pre_buffer=False, buffer_size=BLOCK) as file:
+    with _open_parquet(path, buffer_size=BLOCK) as file:
         groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         width = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
         rows = min(ROWS, BYTES // max(1, width)) or 1  # a row may be a whole book
@@ -56,7 +56,8 @@ def _open_parquet(path: Path, **options: Any) -> Iterator[parquet.ParquetFile]:
             shutil.copyfileobj(file, unpacked)
             file = unpacked
         try:
-            opened = parquet.ParquetFile(file, **options)
+            # Else a whole row group is read ahead, by a thread of Arrow's, and a file may be a single one
+            opened = parquet.ParquetFile(file, pre_buffer=False, **options)
             refuse_twins(opened.schema_arrow.names, path)
             yield opened
         except UserError:
