@@ -42,7 +42,7 @@ def test_the_page_says_which_run_failed():
     for row in rows:
         row |= {"overrides": [] if row["name"] == WHOLE else ["model.word_dropout=0.0"], "seconds": 100.0, "errors": []}
     about = {"corpus": "x", "command": "experiment=x", "metric": "val/accuracy", "mode": "max", "seeds": [0, 1]}
-    lines = ablation_section(about | {"threads": 1, "variants": rows})
+    lines = ablation_section(about | {"threads": 1, "precision": ["32-true"], "variants": rows})
     assert "| word dropout | 0.400, seed 1 failed | 0.400 - | -0.100 | 100 | `model.word_dropout=0.0` |" in lines
     assert any(line.startswith("| (nothing) | 0.600 [") for line in lines)
 

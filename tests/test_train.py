@@ -78,6 +78,14 @@ def test_a_run_folder_in_use_is_refused(capsys):
     assert before == {path: path.stat().st_mtime_ns for path in Path("mine").rglob("*")}
 
 
+def test_states_are_not_dropped_where_rows_carry_none(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["task=generate", "task.drop_state=0.1", *SMALL])
+    assert stop.value.code == 2
+    assert "error: task.drop_state=0.1: only a continuous stream carries states" in capsys.readouterr().err
+    assert not list(Path("runs").rglob("*.ckpt"))
+
+
 @pytest.mark.parametrize("task", ["generate", "translate"])
 def test_what_a_model_cannot_learn_from_is_refused_before_the_first_step(task, capsys):
     with pytest.raises(SystemExit) as stop:

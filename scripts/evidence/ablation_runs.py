@@ -82,7 +82,8 @@ def _about(plan: Plan, seeds: Sequence[int], trained: dict[tuple[str, int], Trai
         row |= {"overrides": plan.variants[row["name"]], "seconds": float(np.mean(seconds)) if seconds else None}
         row |= {"errors": sorted({one.error for one in own if one.error is not None})}
     about = {"corpus": plan.corpus, "command": " ".join(plan.command), "metric": task["monitor"], "mode": task["mode"]}
-    return about | {"seeds": list(seeds), "threads": THREADS, "versions": ended[0].card["versions"], "variants": rows}
+    about |= {"seeds": list(seeds), "threads": THREADS, "versions": ended[0].card["versions"]}
+    return about | {"precision": sorted({one.card["device"]["precision"] for one in ended}), "variants": rows}
 
 
 def _overrides(plan: Plan, name: str, seed: int) -> list[str]:

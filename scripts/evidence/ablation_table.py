@@ -49,9 +49,10 @@ def ablation_section(about: Mapping[str, Any]) -> list[str]:
     lines = [
         f"### {about['corpus']}",
         "",
-        f"`python train.py {about['command']}`, {about['threads']} thread a run, seeds {seeds}: {about['metric']} "
-        f"({better} is better), mean and 95 % interval by Student's t. Each line leaves out one option of the recipe "
-        "and trains anew, at the same budget, the schedule ending with it; the difference is paired over seeds.",
+        f"`python train.py {about['command']}`, {about['threads']} thread a run, {' and '.join(about['precision'])}, "
+        f"seeds {seeds}: {about['metric']} ({better} is better), mean and 95 % interval by Student's t. Each line "
+        "leaves out one option of the recipe and trains anew, at the same budget, the schedule ending with it; the "
+        "difference is paired over seeds.",
         "",
     ]
     heads = ["without", "score", "by seed", "difference", "seconds", "overrides"]

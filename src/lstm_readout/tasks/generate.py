@@ -57,7 +57,8 @@ class GenerateTask(Task):
         arguments: see ``Task``.
 
     Raises:
-        UserError: for label smoothing with an adaptive softmax, and for settings out of range.
+        UserError: for label smoothing with an adaptive softmax, for settings out of range, and, when training starts,
+            for ``drop_state`` without a stream.
     """
 
     name = "generate"
@@ -127,7 +128,13 @@ class GenerateTask(Task):
         return f"this task reads output at every step: (tokens of the batch, hidden) = {tuple(output.shape)}"
 
     def setup(self, stage: str) -> None:
-        """Refuse what a model in whole numbers cannot do."""
+        """Refuse what a model in whole numbers, or rows that carry no state, cannot do."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        if stage == "fit" and self.drop_state and isinstance(data, TextDataModule) and not data.stream:
+            raise UserError(
+                f"task.drop_state={self.drop_state:g}: only a continuous stream carries states that can be dropped. "
+                "Set data.stream=true, or task.drop_state=0."
+            )
         if self.dynamic_evaluation.lr is not None and not isinstance(self.model, LanguageModel):
             raise UserError("int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null.")
 
