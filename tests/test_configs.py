@@ -23,6 +23,7 @@ BEGINS_WITH = {  # a language model, which gives the sizes
     "imdb_transfer_gpu": "imdb_words_gpu",
     "imdb_transfer_hour": "imdb_words_hour",
     "trec_hour": "imdb_words_hour",
+    "trec_transfer": "imdb_words",
 }
 
 
