@@ -95,6 +95,16 @@ def test_every_experiment_composes(experiment):
         check_targets(OmegaConf.create({"model": config.model, name: config[name]}))
 
 
+@pytest.mark.parametrize("experiment", sorted(BEGINS_WITH))
+def test_an_experiment_that_begins_with_a_language_model_says_which_is_missing(experiment, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([f"experiment={experiment}", "data=sample"])
+    assert stop.value.code == 2
+    wanted = f"init_from: no such file: 'the run folder of experiment={BEGINS_WITH[experiment]}'"
+    assert wanted in capsys.readouterr().err
+    assert not list(Path().rglob("*.ckpt"))
+
+
 @pytest.mark.usefixtures("_real_data")
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_trains_a_few_steps(experiment):
