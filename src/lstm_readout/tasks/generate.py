@@ -129,8 +129,8 @@ class GenerateTask(Task):
 
     def setup(self, stage: str) -> None:
         """Refuse what a model in whole numbers, or rows that carry no state, cannot do."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        if stage == "fit" and self.drop_state and isinstance(data, TextDataModule) and not data.stream:
+        # Own loaders of a user's are taken at their word
+        if stage == "fit" and self.drop_state and not getattr(self.trainer.datamodule, "stream", True):  # pyright: ignore
             raise UserError(
                 f"task.drop_state={self.drop_state:g}: only a continuous stream carries states that can be dropped. "
                 "Set data.stream=true, or task.drop_state=0."
