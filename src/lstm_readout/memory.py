@@ -39,13 +39,14 @@ class FreedMemory(Callback):
     """
 
     def __init__(self) -> None:
+        self._can = _has_glibc() and STATM.exists()
         self._first: int | None = None  # bytes held after the first step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at what is held; where this is not glibc on Linux there is nothing to do."""
-        if not _has_glibc() or not STATM.exists():
+        """Look at what is held; elsewhere than on Linux with glibc there is nothing to do."""
+        if not self._can:
             return
         held = held_memory()
         if self._first is None:
