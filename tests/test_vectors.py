@@ -33,7 +33,7 @@ from lstm_readout.train import main
 from lstm_readout.vector_file import VectorFile, WordVectors
 from lstm_readout.vectors import Place, PretrainedVectors, from_file
 
-WANTED = ["the", "The", "naïve", "new york", "new", "👍", " ", "absent"]
+WANTED = ["the", "The", "naïve", "new york", "new", "👍", " ", "\f", "absent"]
 
 
 def read(path, words=WANTED):
@@ -55,6 +55,7 @@ FORMATS = {
     "blank lines": (b"\n" + PLAIN.encode() + b"\n \n", None),
     "a word with spaces": (b"new york 1 2\nnew 3 4\n. . . 5 6\n", {"new york": [1, 2], "new": [3, 4]}),
     "a word of spaces": (b"the 1 2\n  3 4\n 5 6\n", {"the": [1, 2], " ": [3, 4]}),
+    "a word of other whitespace": (b"\f 1 2\nthe 3 4\n", {"the": [3, 4], "\f": [1, 2]}),
     "a number as a word": (b"7 1 2\nthe 3 4\n", {"the": [3, 4]}),
     "a word twice": (b"the 1 2\nthe 3 4\nThe 5 6\n", {"the": [1, 2], "The": [5, 6]}),
     "latin-1": ("naïve 1 2\nthe 3 4\n".encode("latin-1"), {"the": [3, 4]}),

@@ -72,7 +72,8 @@ class VectorFile:
             raise UserError(f"{self.key}: {self.name} is empty. {GIVE}")
         if b"\0" in head or (b"\n" not in head and len(head) == BLOCK):
             raise UserError(f"{self.key}: {self.name} is binary, not text. {GIVE}")
-        first = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].split()
+        # Spaces only, as everywhere below: other whitespace may be a word
+        first = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].rstrip(b" \r").split(b" ")
         if len(first) == 2 and all(field.isdigit() for field in first) and int(first[1]) > 0:
             return int(first[1]), int(first[0])
         size = 0
