@@ -49,6 +49,7 @@ FORMATS = {
     "header": (b"3 3\n" + PLAIN.encode(), FOUND),
     "trailing spaces": (b"3 3\n" + PLAIN.replace("\n", " \n").encode(), FOUND),
     "no last newline": (PLAIN.strip().encode(), FOUND),
+    "a header with tabs": (b"\t3\t\t3\t\n" + PLAIN.encode(), FOUND),
     "windows": (PLAIN.replace("\n", "\r\n").encode(), FOUND),
     "byte order mark": (b"\xef\xbb\xbf" + PLAIN.encode(), FOUND),
     "gzip": (gzip.compress(PLAIN.encode()), FOUND),

@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import io
 import logging
+import re
 import zipfile
 import zlib
 from array import array
@@ -72,12 +73,13 @@ class VectorFile:
             raise UserError(f"{self.key}: {self.name} is empty. {GIVE}")
         if b"\0" in head or (b"\n" not in head and len(head) == BLOCK):
             raise UserError(f"{self.key}: {self.name} is binary, not text. {GIVE}")
-        # Spaces only, as everywhere below: other whitespace may be a word
-        first = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].rstrip(b" \r").split(b" ")
-        if len(first) == 2 and all(field.isdigit() for field in first) and int(first[1]) > 0:
-            return int(first[1]), int(first[0])
+        line = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]
+        header = re.fullmatch(rb"[ \t]*(\d+)[ \t]+(\d+)[ \t\r]*", line)
+        if header and int(header[2]) > 0:
+            return int(header[2]), int(header[1])
         size = 0
-        for field in reversed(first[1:]):  # from the end: a word may hold spaces
+        # From the end, for a word may hold spaces; by spaces only, as in ``_wanted``, for it may be other whitespace
+        for field in reversed(line.rstrip(b" \r").split(b" ")[1:]):
             if not _is_number(field):
                 break
             size += 1
