@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
 import pytest
 
 from lstm_readout.memory import STATM
+
+pytestmark = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or not STATM.exists(), reason="the setting is glibc's, on Linux"
+)
 
 MEBIBYTE = 2**20
 
@@ -34,13 +39,6 @@ def held(steps: str) -> list[list[float]]:
     program = [sys.executable, "-c", SCRIPT.format(steps=steps)]
     told = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     return [[int(number) / MEBIBYTE for number in line.split()] for line in told.splitlines()]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _glibc():
-    probe = "from lstm_readout.memory import keep_freed_memory as k; raise SystemExit(not k())"
-    if not STATM.exists() or subprocess.run([sys.executable, "-c", probe], check=False).returncode:
-        pytest.skip("the setting is glibc's, on Linux")
 
 
 def test_freed_blocks_are_kept_until_they_are_too_much_and_then_given_back():

@@ -11,6 +11,7 @@ import pytest
 import rich
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import Timer
 from rich.console import Console
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data._utils.pin_memory import pin_memory
@@ -18,6 +19,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 from lstm_readout import trainer
 from lstm_readout.data.batches import ClassifyBatch, GenerateBatch, TranslateBatch, moved
 from lstm_readout.errors import UserError
+from lstm_readout.memory import FreedMemory
 from lstm_readout.predict import main as predict
 from lstm_readout.schema import accepts, parameters_of
 from lstm_readout.tasks.base import RunningMean
@@ -231,3 +233,10 @@ def test_a_batch_moves_whole_but_for_its_batch_sizes(batch):
             assert (part.data.device.type, part.batch_sizes.device.type) == ("meta", "cpu")
         elif isinstance(part, torch.Tensor):
             assert part.device.type == "meta"
+
+
+@pytest.mark.parametrize("given", [None, Timer(), [Timer()]])
+def test_every_trainer_watches_the_memory_beside_what_it_is_given(given):
+    kinds = [type(callback) for callback in quiet(callbacks=given).callbacks]
+    assert kinds.count(FreedMemory) == 1
+    assert kinds.count(Timer) == (given is not None)

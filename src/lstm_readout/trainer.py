@@ -14,6 +14,7 @@ from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSA
 from lightning.pytorch.profilers import PassThroughProfiler
 
 from lstm_readout.errors import UserError
+from lstm_readout.memory import FreedMemory
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Trainer(lightning.Trainer):
     """``lightning.Trainer``, whose ``precision`` may also be ``auto``.
 
     ``auto`` is ``bf16-mixed`` on a device with bfloat16 instructions and ``32-true`` elsewhere. In both the weights,
-    their gradients, the loss and the checkpoints are float32.
+    their gradients, the loss and the checkpoints are float32. In training ``FreedMemory`` watches what is held.
 
     Args:
         options: those of ``lightning.Trainer``.
@@ -43,6 +44,8 @@ class Trainer(lightning.Trainer):
                 f"trainer.precision={precision}: this processor has no LSTM in bfloat16. Set trainer.precision=32-true."
             )
         options["profiler"] = options.get("profiler") or _Unprofiled()
+        given = options.get("callbacks") or []
+        options["callbacks"] = [*(given if isinstance(given, list) else [given]), FreedMemory()]
         super().__init__(precision=precision, **options)
 
 

@@ -26,7 +26,7 @@ from lstm_readout.data.batching import StreamDataset, evaluation_stream, join_st
 from lstm_readout.data.module import BATCHING, TextDataModule
 from lstm_readout.decoding import translate
 from lstm_readout.evaluate import quiet_lightning
-from lstm_readout.memory import FreedMemory, keep_freed_memory
+from lstm_readout.memory import keep_freed_memory
 from lstm_readout.tasks.base import Task
 
 
@@ -70,10 +70,9 @@ def perform(run: Run) -> None:
     data = encoded_data(config).batched(run.seed, **run.config["data"])
     seed_everything(run.seed, workers=True, verbose=False)
     task = build_task(config, data)
-    callbacks = [instantiate(node) for node in config.get("callbacks", {}).values() if node is not None]
     trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(
         default_root_dir=str(run.path.parent),
-        callbacks=[*callbacks, FreedMemory()],
+        callbacks=[instantiate(node) for node in config.get("callbacks", {}).values() if node is not None],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
