@@ -238,7 +238,7 @@ def test_an_ensemble_of_checkpoints(tmp_path):
     assert Translator(pipeline.model, pipeline.vocabulary, beam_size=3)(TEXTS) == expected(TEXTS)
     with pytest.raises(UserError, match="attention_map: each model of an ensemble looks elsewhere"):
         pipeline.attention("a")
-    with pytest.raises(UserError, match="int8=true: an ensemble writes in float"):
+    with pytest.raises(UserError, match="int8=true: an ensemble works in float"):
         Translator.load(paths[0], ensemble=paths[1:], int8=True)
     other = TextTokenizer.train(["d c b a e"])
     torch.save(changed(torch.load(paths[1]), other), tmp_path / "other.ckpt")

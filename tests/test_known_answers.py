@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from lstm_readout import DocumentClassifier, TextGenerator, Translator
 from lstm_readout.data.samples import sample
@@ -82,6 +83,24 @@ def test_evaluate_on_a_new_file_uses_all_of_it(runs, tmp_path):
     assert (
         json.loads((tmp_path / "out.json").read_text())["test/accuracy"] == metrics(runs("classify"))["test/accuracy"]
     )
+
+
+def test_evaluate_measures_classifiers_together(runs, tmp_path):
+    """The run beside itself is the run; beside one that knows nothing it is less sure, and no less right."""
+    folder, output = runs("classify"), tmp_path / "together.json"
+    evaluate([checkpoint(folder), f"ensemble=[{folder}/checkpoints/best.ckpt]", f"output={output}"])
+    again, alone = json.loads(output.read_text()), metrics(folder)
+    for name in ("test/loss", "test/accuracy", "test/macro_f1", "baseline/bag_of_words_accuracy"):
+        assert again[name] == pytest.approx(alone[name], rel=1e-4), name
+    assert again["parameters"] == 2 * alone["parameters"]
+    weak = tmp_path / "weak.ckpt"
+    content = torch.load(folder / "checkpoints/best.ckpt")
+    content["state_dict"] |= {name: torch.zeros_like(w) for name, w in content["state_dict"].items() if "head" in name}
+    torch.save(content, weak)
+    evaluate([checkpoint(folder), f"ensemble=[{weak}]", f"output={tmp_path}/unsure.json"])
+    unsure = json.loads((tmp_path / "unsure.json").read_text())
+    assert unsure["test/accuracy"] == alone["test/accuracy"]
+    assert unsure["test/loss"] > alone["test/loss"] + 0.1
 
 
 def test_predict_answers_a_text_a_file_and_standard_input(runs, tmp_path, capsys):

@@ -171,6 +171,49 @@ def test_the_generator_streams_what_decoding_all_at_once_gives(kind, monkeypatch
         assert longest < 12  # the text so far, then a word or two: not all of it for each token
 
 
+@pytest.mark.parametrize("kind", ["word", "char", "bpe", "byte"])
+def test_a_generator_of_reversed_text_writes_what_stands_before(kind):
+    options: dict[str, Any] = {"vocab_size": 300} if kind == "bpe" else {}
+    tokenizer = TextTokenizer.train(CORPUS, kind=kind, reverse=True, **options)
+    model = lively(LanguageModel(vocab_size=len(tokenizer), **SIZES))
+    generator = TextGenerator(model, Vocabulary({"text": tokenizer}, []), max_tokens=9, temperature=1.0)
+    text = "a great film"
+    (before,) = generator([text])
+    given = ids_of(tokenizer, text)[:-1]
+    chance = torch.Generator().manual_seed(0)
+    drawn = [*sample(model, given, max_length=9, temperature=1.0, generator=chance)]
+    assert (before + text).lstrip("\ufffd") == tokenizer.decode([*given, *drawn]).lstrip("\ufffd")
+    assert next(iter(generator.lines([text]))) == before + text
+    assert "".join(reversed([*generator.stream(text)])).lstrip("\ufffd") == before
+
+
+def test_classifiers_that_work_together_have_the_mean_of_their_probabilities(tmp_path):
+    """Each with a tokenizer of its own, and labels in an order of its own."""
+    labels = (["bad", "good", "fair"], ["good", "fair", "bad"], ["fair", "bad", "good"])
+    tokenizers = (WORD, BPE, TextTokenizer.train(CORPUS, max_length=2, keep="end", reverse=True))
+    paths, alone = [], []
+    for number, (names, tokenizer) in enumerate(zip(labels, tokenizers, strict=True)):
+        model = lively(Classifier(vocab_size=len(tokenizer), num_classes=3, **SIZES))
+        paths.append(tmp_path / f"{number}.ckpt")
+        torch.save(content_of("classify", model, Vocabulary({"text": tokenizer}, names)), paths[-1])
+        alone.append(DocumentClassifier(model, Vocabulary({"text": tokenizer}, names))(TEXTS))
+    together = DocumentClassifier.load(paths[0], ensemble=paths[1:])(TEXTS)
+    for found, *each in zip(together, *alone, strict=True):
+        expected = {name: sum(one.probabilities[name] for one in each) / 3 for name in labels[0]}
+        assert found.probabilities == pytest.approx(expected, abs=1e-6)
+        assert found.label == max(expected, key=lambda name: expected[name])
+    other = tmp_path / "other.ckpt"
+    model = Classifier(vocab_size=len(WORD), num_classes=2, **SIZES)
+    torch.save(content_of("classify", model, Vocabulary({"text": WORD}, ["no", "yes"])), other)
+    with pytest.raises(UserError, match="ensemble: number 2 knows the labels 'no', 'yes', the first checkpoint 'bad'"):
+        DocumentClassifier.load(paths[0], ensemble=[paths[1], other])
+    with pytest.raises(UserError, match=r"wanted a list of checkpoints, got '.*1\.ckpt'"):
+        DocumentClassifier.load(paths[0], ensemble=paths[1])
+    torch.save(content_of("generate", *model_and_vocabulary("generate")), other)
+    with pytest.raises(UserError, match="generate"):
+        DocumentClassifier.load(paths[0], ensemble=[other])
+
+
 @pytest.mark.parametrize("task", EVERY)
 def test_results_depend_neither_on_the_order_nor_on_the_other_texts(saved, task):
     pipeline = EVERY[task].load(saved[task][0], **({"max_tokens": 20} if task == "generate" else {}))

@@ -51,6 +51,28 @@ def test_any_text_comes_back_unchanged(kind: str, text: str) -> None:
     assert not {UNK, BOS, EOS} & set(row[:-1])
 
 
+@given(st.lists(any_text, max_size=5), st.none() | st.integers(1, 12), st.sampled_from(["start", "end"]))
+@example(["abc", "", "x", "abcdefg"], 3, "end")
+@pytest.mark.parametrize("kind", KINDS)
+def test_reversed_ids_are_the_same_ones_from_their_end(
+    kind: str, texts: list[str], limit: int | None, keep: str
+) -> None:
+    plain = TextTokenizer(KNOWN[kind].backend, limit, keep, kind=kind)
+    turned = TextTokenizer(KNOWN[kind].backend, limit, keep, kind=kind, reverse=True)
+    assert [[*row[-2::-1], EOS] for row in ids(plain, *texts)] == ids(turned, *texts)
+    assert plain.encode(texts)[1] == turned.encode(texts)[1]
+    for row, other in zip(ids(plain, *texts), ids(turned, *texts), strict=True):
+        assert plain.decode(row) == turned.decode(other)
+
+
+def test_a_direction_is_kept_and_what_was_saved_without_one_reads_from_the_start() -> None:
+    turned = trained(reverse=True)
+    assert TextTokenizer.from_dict(turned.to_dict()).reverse
+    assert pickle.loads(pickle.dumps(turned)).reverse
+    assert "reverse" not in trained().to_dict()
+    assert not TextTokenizer.from_dict(trained().to_dict()).reverse
+
+
 @given(any_text)
 @example("<eos> <unk> <bos>")
 @pytest.mark.parametrize("kind", ["word", "basic_english", "wordpiece"])

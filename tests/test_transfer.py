@@ -33,9 +33,9 @@ from lstm_readout.vectors import Place
 SIZES = {"embedding_size": 6, "hidden_size": 5}
 
 
-def save_language_model(path, texts, kind="word", **sizes):
+def save_language_model(path, texts, kind="word", reverse=False, **sizes):
     """Write the checkpoint of an untrained language model, and return both."""
-    tokenizer = TextTokenizer.train(texts, kind=kind)
+    tokenizer = TextTokenizer.train(texts, kind=kind, reverse=reverse)
     arguments = {"vocab_size": len(tokenizer), **SIZES, **sizes}
     model = LanguageModel(**arguments)
     saved = hyper_parameters("generate", arguments, Vocabulary({"text": tokenizer}, []), {})
@@ -74,6 +74,21 @@ def test_a_row_is_that_of_its_text_or_the_mean(tmp_path_factory, theirs, ours):
     mean = torch.stack(list(known.values())).mean(0)
     for word, row in zip(ours, rows[len(SPECIAL_TOKENS) :], strict=True):
         assert torch.allclose(row, known.get(word, mean))
+
+
+def test_a_language_model_of_the_other_direction_is_refused_and_nothing_changed(tmp_path):
+    for reverse, told in (
+        (False, "from their start. Set tokenizer.reverse=false."),
+        (True, "end. Set .*reverse=true."),
+    ):
+        _, tokenizer = save_language_model(tmp_path / "lm.ckpt", ["a b c"], reverse=reverse)
+        part = part_of(tokenizer.tokens)
+        before = part.encoder.embedding.weight.detach().clone()
+        with pytest.raises(UserError, match=told):
+            move(tmp_path / "lm.ckpt", {"text": part._replace(reverse=not reverse)})
+        assert torch.equal(part.encoder.embedding.weight, before)
+        move(tmp_path / "lm.ckpt", {"text": part._replace(reverse=reverse)})
+        assert tokenizer_of(path=str(tmp_path / "lm.ckpt")).reverse is reverse
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -136,4 +136,5 @@ def _part(role: str, path: str, model: nn.Module, data: TextDataModule, by_role:
         )
     head = owner.head if type(owner) is LanguageModel else None  # with attention the head reads something else
     key = place.key.removesuffix(".embedding_size")
-    return Part(encoder, place, key, head if isinstance(head, nn.Linear) else None)
+    reverse = data.vocabulary.tokenizers[role].reverse
+    return Part(encoder, place, key, head if isinstance(head, nn.Linear) else None, reverse)

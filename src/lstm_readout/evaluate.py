@@ -18,13 +18,17 @@ from lstm_readout.arguments import with_task_of_checkpoint
 from lstm_readout.build import load
 from lstm_readout.card import card_of
 from lstm_readout.config import hydra_main
+from lstm_readout.data.batches import WrittenBatch
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.report import print_report
 from lstm_readout.decoding import with_int8
 from lstm_readout.errors import UserError
+from lstm_readout.pipelines.base import listed
+from lstm_readout.pipelines.classify import ClassifierEnsemble, DocumentClassifier
 from lstm_readout.pipelines.translate import with_others
 from lstm_readout.report import print_table, write_json
 from lstm_readout.tasks.base import Task
+from lstm_readout.tasks.classify import ClassifyTask
 
 STAGES = {"validation": "val", "test": "test"}
 
@@ -46,8 +50,8 @@ def evaluate(config: DictConfig) -> None:
     options = {}
     if config.ensemble:
         if config.int8:
-            raise UserError("int8=true: an ensemble writes in float. Set int8=false, or ensemble=[].")
-        task.model = with_others(task.model, task.vocabulary, config.ensemble)
+            raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
+        join(task, data, config.ensemble)
     if config.int8:
         task.model, options["accelerator"] = with_int8(task.model), "cpu"
     trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(  # then the call: see build.build_task
@@ -63,6 +67,16 @@ def evaluate(config: DictConfig) -> None:
         write_json(Path(config.output), metrics)
         card = card_of(task, data, trainer, metrics, config=about, overrides=HydraConfig.get().overrides.task)
         write_json(Path(config.output).with_suffix(".card.json"), card)
+
+
+def join(task: Task, data: TextDataModule, paths: Sequence[str]) -> None:
+    """Put the models of further checkpoints beside that of the task; classifiers may have different tokenizers."""
+    if isinstance(task, ClassifyTask):
+        others = [DocumentClassifier.load(path) for path in listed(paths)]
+        task.model = ClassifierEnsemble(DocumentClassifier(task.model, task.vocabulary, others))
+        data.batch_type = WrittenBatch
+    else:
+        task.model = with_others(task.model, task.vocabulary, paths)
 
 
 def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence[str]) -> dict[str, Any]:

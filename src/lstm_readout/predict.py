@@ -35,7 +35,7 @@ def predict(config: DictConfig) -> None:
     lines = model.lines(texts) if config.get("target") is None else _scores(model, texts, config)
     if output is not None:
         _write(output, lines)
-    elif isinstance(model, TextGenerator) and len(texts) == 1:
+    elif isinstance(model, TextGenerator) and len(texts) == 1 and not model.tokenizer.reverse:
         print(texts[0], end="", flush=True)
         for piece in model.stream(texts[0]):
             print(piece, end="", flush=True)

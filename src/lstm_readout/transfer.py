@@ -35,6 +35,7 @@ class Part(NamedTuple):
     place: Place  # its embedding, the text of each id, and their counts
     key: str = "model"  # of the configuration: what its sizes stand below
     head: nn.Linear | None = None  # scores the same vocabulary: takes the language model's own rows
+    reverse: bool = False  # whether its tokenizer turns texts around
 
 
 def language_model_file(path: str | Path) -> Path:
@@ -85,14 +86,21 @@ def move(path: str | Path, parts: Mapping[str, Part]) -> dict[str, Coverage]:
         Role -> what the language model knows of its vocabulary.
 
     Raises:
-        UserError: no such file, sizes that differ (all are named), or no token in common. Nothing is changed then.
+        UserError: no such file, a language model of the other direction, sizes that differ (all are named), or no token
+            in common. Nothing is changed then.
     """
     checkpoint = read_language_model(path)
     file = language_model_file(path)
     prefix = "encoder."
     weights = {name[len(prefix) :]: value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
     cell = checkpoint.model.get("cell", "lstm")
-    tokens = checkpoint.vocabulary.tokenizers["text"].tokens
+    tokenizer = checkpoint.vocabulary.tokenizers["text"]
+    tokens = tokenizer.tokens
+    if any(part.reverse != tokenizer.reverse for part in parts.values()):
+        read, end = ("end", "true") if tokenizer.reverse else ("start", "false")
+        raise UserError(
+            f"init_from: the language model of '{file}' reads texts from their {read}. Set tokenizer.reverse={end}."
+        )
     faults = [fault for part in parts.values() for fault in _misfits(part, weights, cell)]
     if faults:
         raise UserError(f"init_from: '{file}' has other sizes than this model.\n" + "\n".join(dict.fromkeys(faults)))

@@ -59,6 +59,25 @@ class ClassifyBatch(NamedTuple):
         return len(self.token_ids.data)
 
 
+class WrittenBatch(NamedTuple):
+    """Documents as they were written, and their labels: for classifiers with different tokenizers."""
+
+    texts: list[str]  # B
+    labels: Tensor  # (B,) int64
+
+    @classmethod
+    def collate(cls, columns: Columns, rows: np.ndarray) -> WrittenBatch:
+        """Gather the rows' ``text`` and ``label``."""
+        labels = columns["label"]
+        assert isinstance(labels, np.ndarray)
+        return cls(columns["text_text"][rows].tolist(), torch.from_numpy(labels[rows]))  # pyright: ignore
+
+    @property
+    def token_ids(self) -> list[str]:
+        """What the classifiers are given in place of ids."""
+        return self.texts
+
+
 class GenerateBatch(NamedTuple):
     """Texts moved one step to the right, and the token that stands next at every step that counts."""
 

@@ -36,7 +36,6 @@ class Pipeline:
     def __init__(self, model: nn.Module, vocabulary: Vocabulary) -> None:
         self.model = model.eval()
         self.vocabulary = vocabulary
-        self.device = next(model.parameters()).device
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False) -> Self:
@@ -56,9 +55,21 @@ class Pipeline:
         model = model.to(device)
         return cls(with_int8(model) if int8 else model, checkpoint.vocabulary)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model works."""
+        return next(self.model.parameters()).device
+
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield one line of output for each text, as the command line prints it."""
         raise NotImplementedError
+
+
+def listed(paths: Sequence[str | Path]) -> Sequence[str | Path]:
+    """Return the checkpoints of an ensemble; raise ``UserError`` for one in place of a list of them."""
+    if isinstance(paths, str | Path):
+        raise UserError(f"ensemble: wanted a list of checkpoints, got '{paths}'. Set ensemble=[{paths}].")
+    return paths
 
 
 def check_texts(texts: Sequence[str]) -> None:

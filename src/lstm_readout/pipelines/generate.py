@@ -1,4 +1,4 @@
-"""The beginning of a text in, its continuation out."""
+"""The beginning of a text in, its continuation out; or its end in, and what stands before it out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing_extensions import Self, TypedDict, Unpack
 from lstm_readout.decoding import Int8LanguageModel, check_sampling, sample, sample_texts, stepper_of
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.pipelines.base import Pipeline, check_texts, encoded_batches
-from lstm_readout.tokenizer import Vocabulary
+from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
 
 class Sampling(TypedDict, total=False):
@@ -36,6 +36,8 @@ class Drawing(TypedDict):
 
 class TextGenerator(Pipeline):
     """A trained language model that writes on: ``TextGenerator.load(path, temperature=0.8)(["ROMEO:"])``.
+
+    One that was trained with ``tokenizer.reverse=true`` is given the end of a text, and writes what stands before it.
 
     Args:
         model, vocabulary: see ``Pipeline``.
@@ -83,19 +85,20 @@ class TextGenerator(Pipeline):
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Continue each text; the results hold the continuation alone."""
         check_texts(texts)
-        tokenizer, results = self.vocabulary.tokenizers["text"], {}
+        tokenizer, results = self.tokenizer, {}
         for rows, column in encoded_batches(tokenizer, texts):
             given = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
             chance = [torch.Generator(self.device).manual_seed(self.seed) for _ in given]
             written = sample_texts(self.stepper, given, **self._drawing(), generators=chance)
             for row, before, after in zip(rows.tolist(), given, written, strict=True):
-                continuation = tokenizer.decode([*before, *after])[len(tokenizer.decode(before)) :]
-                results[row] = continuation.rstrip("\ufffd")  # half a character at the end
+                continuation = self._new(tokenizer.decode([*before, *after]), tokenizer.decode(before))
+                # without half a character at its end
+                results[row] = continuation.lstrip("\ufffd") if tokenizer.reverse else continuation.rstrip("\ufffd")
         return [results[row] for row in range(len(texts))]
 
     def stream(self, text: str) -> Iterator[str]:
-        """Yield the continuation piece by piece, as it is written."""
-        tokenizer = self.vocabulary.tokenizers["text"]
+        """Yield the continuation piece by piece, as it is written: behind the last, or before it with ``reverse``."""
+        tokenizer = self.tokenizer
         column, _ = tokenizer.encode([text])
         given = column.values[:-1].tolist()  # without <eos>
         generator = torch.Generator(self.device).manual_seed(self.seed)
@@ -104,16 +107,29 @@ class TextGenerator(Pipeline):
         for token_id in sample(self.stepper, given, **self._drawing(), generator=generator):
             new.append(token_id)
             now = tokenizer.decode([*before, *new])
-            if now.endswith("\ufffd") or len(now) == len(told):  # half a character so far
+            if self._half(now) or len(now) == len(told):
                 continue
-            yield now[len(told) :]
+            yield self._new(now, told)
             before, new = [*before, *new] if tokenizer.joins_far else new, []
             told = tokenizer.decode(before)
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield each text with its continuation."""
         for text, continuation in zip(texts, self(texts), strict=True):
-            yield text + continuation
+            yield continuation + text if self.tokenizer.reverse else text + continuation
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer of its texts."""
+        return self.vocabulary.tokenizers["text"]
+
+    def _new(self, now: str, told: str) -> str:
+        """Return what ``now`` has beyond ``told``."""
+        return now[: len(now) - len(told)] if self.tokenizer.reverse else now[len(told) :]
+
+    def _half(self, text: str) -> bool:
+        """Return whether the last character that was written is half of one so far."""
+        return text.startswith("\ufffd") if self.tokenizer.reverse else text.endswith("\ufffd")
 
     def _drawing(self) -> Drawing:
         return {

@@ -26,7 +26,7 @@ from lstm_readout.decoding import (
 from lstm_readout.errors import UserError
 from lstm_readout.models.attentive import AttentiveDecoder, AttentiveState
 from lstm_readout.models.translate import Seq2Seq
-from lstm_readout.pipelines.base import Pipeline, check_texts, packed_batches
+from lstm_readout.pipelines.base import Pipeline, check_texts, listed, packed_batches
 from lstm_readout.ragged import Ragged, pack
 from lstm_readout.tokenizer import BOS, EOS, Vocabulary
 
@@ -114,7 +114,7 @@ class Translator(Pipeline):
             UserError: as ``Pipeline.load`` and ``with_others``.
         """
         if int8 and ensemble:
-            raise UserError("int8=true: an ensemble writes in float. Set int8=false, or ensemble=[].")
+            raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
         plain = super().load(path, device, int8=int8)
         model = with_others(plain.model, plain.vocabulary, ensemble).to(device) if ensemble else plain.model
         return cls(model, plain.vocabulary, **options)
@@ -232,11 +232,9 @@ def with_others(model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | 
         UserError: ``model`` does not translate, a file is not one of a translator, or its vocabulary is another one.
     """
     if not isinstance(model, Seq2Seq):
-        raise UserError(f"ensemble: only translators write together; this is a {type(model).__name__}. Leave it out.")
-    if isinstance(paths, str | Path):
-        raise UserError(f"ensemble: wanted a list of checkpoints, got '{paths}'. Set ensemble=[{paths}].")
+        raise UserError("ensemble: only translators and classifiers work together. Leave it out.")
     models, wanted = [model], vocabulary.to_dict()["tokenizers"]
-    for path in paths:
+    for path in listed(paths):
         checkpoint = read_checkpoint(path, "translate")
         found = checkpoint.vocabulary.to_dict()["tokenizers"]
         for role in ("target", "source"):

@@ -50,13 +50,14 @@ def not_unicode(texts: Sequence[str]) -> UserError:
     )
 
 
-def ended(column: Ragged, max_length: int | None, keep: str) -> tuple[Ragged, int]:
+def ended(column: Ragged, max_length: int | None, keep: str, reverse: bool = False) -> tuple[Ragged, int]:
     """Return the column with ``<eos>`` behind each row, and how many rows were cut.
 
     Args:
         column: the ids.
         max_length: most ids of a row, ``<eos>`` not counted; None for no limit.
         keep: the part of a longer row that stays, ``start`` or ``end``.
+        reverse: turn around what stays.
     """
     lengths = column.lengths
     kept = lengths if max_length is None else np.minimum(lengths, max_length)
@@ -70,6 +71,9 @@ def ended(column: Ragged, max_length: int | None, keep: str) -> tuple[Ragged, in
     if len(stays) > offsets[-1] - len(lengths):
         first = column.offsets[:-1] + (lengths - kept if keep == "end" else 0)
         stays = stays[np.repeat(first - offsets[:-1] + np.arange(len(kept)), kept) + np.arange(int(kept.sum()))]
+    if reverse:
+        last = np.cumsum(kept) - 1
+        stays = stays[np.repeat(last + (last - kept + 1), kept) - np.arange(len(stays))]
     values[~is_end] = stays
     return Ragged(values, offsets), int(np.count_nonzero(kept < lengths))
 

@@ -34,6 +34,8 @@ class TextTokenizer:
         dropout: share of merges that is skipped at random in training (``bpe``).
         special: the backend's ids of ``<unk>``, ``<bos>`` and ``<eos>``, where they are not 0, 1 and 2; None for
             a token that it lacks.
+        reverse: ids go from the last token that stays to the first, ``<eos>`` behind it: a model of these reads and
+            writes texts from their end.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class TextTokenizer:
         kind: str | None = None,
         dropout: float = 0.0,
         special: Sequence[int | None] | None = None,
+        reverse: bool = False,
     ) -> None:
         self.backend, self.max_length, self.keep = backend, max_length, keep
-        self.kind, self.dropout, self.special = kind, dropout, special
+        self.kind, self.dropout, self.special, self.reverse = kind, dropout, special, reverse
         self._numbering = None if special is None else Numbering(backend, special)
 
     @classmethod
@@ -63,6 +66,7 @@ class TextTokenizer:
         keep: Keep = "start",
         dropout: float = 0.0,
         byte_fallback: bool | None = None,
+        reverse: bool = False,
     ) -> TextTokenizer:
         """Fit a vocabulary on ``texts``.
 
@@ -74,7 +78,7 @@ class TextTokenizer:
             min_frequency: a token seen less often is unknown (``bpe``, ``wordpiece``: a pair seen less often is not
                 merged; ``byte`` and ``unigram`` have none).
             lowercase: fold case first (``basic_english`` always does).
-            max_length, keep: see the class.
+            max_length, keep, reverse: see the class.
             dropout: share of merges that is skipped, other ones each time, where a text is encoded for training (BPE
                 dropout, Provilkov et al. 2020; ``bpe`` only). The library draws by itself: no seed repeats it.
             byte_fallback: read characters that training never showed as their UTF-8 bytes, not as ``<unk>``
@@ -109,7 +113,7 @@ class TextTokenizer:
                 f"tokenizer: the training texts hold no {kind} token {max(min_frequency, 1)} time(s) or more. "
                 "Give more text, or lower tokenizer.min_frequency."
             )
-        return cls(backend, max_length, keep, kind=kind, dropout=dropout)
+        return cls(backend, max_length, keep, kind=kind, dropout=dropout, reverse=reverse)
 
     @classmethod
     def from_file(
@@ -122,6 +126,7 @@ class TextTokenizer:
         eos_token: str | None = None,
         max_length: int | None = None,
         keep: Keep = "start",
+        reverse: bool = False,
     ) -> TextTokenizer:
         """Take a ``tokenizer.json`` of Hugging Face ``tokenizers`` as it is.
 
@@ -134,14 +139,14 @@ class TextTokenizer:
             unk_token: the token of what it does not know; byte-level tokenizers need none.
             bos_token: the token before a text; without one, id 1 is new.
             eos_token: the token behind a text. All three are looked for by their usual names if not given.
-            max_length, keep: see the class.
+            max_length, keep, reverse: see the class.
 
         Raises:
             UserError: no such file, no tokenizer, or a token that is needed and not there.
         """
         check_limit(max_length, keep)
         backend, special = read(path, {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token})
-        return cls(backend, max_length, keep, kind="file", special=special)
+        return cls(backend, max_length, keep, kind="file", special=special, reverse=reverse)
 
     def __len__(self) -> int:
         return self.backend.get_vocab_size() if self._numbering is None else len(self._numbering.theirs)
@@ -177,7 +182,7 @@ class TextTokenizer:
         encode = self._encode_drawing if training and self.resamples else self._encode
         columns, cut = [], 0
         for block in blocks(texts):
-            column, shortened = ended(self._renumbered(encode(block)), self.max_length, self.keep)
+            column, shortened = ended(self._renumbered(encode(block)), self.max_length, self.keep, self.reverse)
             columns.append(column)
             cut += shortened
         return joined(columns), cut
@@ -189,6 +194,8 @@ class TextTokenizer:
             if token_id == EOS:
                 break
             ids.append(int(token_id))
+        if self.reverse:
+            ids.reverse()
         if self._numbering is not None:
             ids = [number for number in self._numbering.theirs[ids].tolist() if number >= 0]
         join = joiner(self.kind)
@@ -205,7 +212,7 @@ class TextTokenizer:
             "kind": self.kind,
             "dropout": self.dropout,
             "special": self.special,
-        }
+        } | ({"reverse": True} if self.reverse else {})  # told where it is so: the hash of every other stays
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TextTokenizer:
@@ -217,6 +224,7 @@ class TextTokenizer:
             kind=values.get("kind"),
             dropout=values.get("dropout", 0.0),
             special=values.get("special"),
+            reverse=values.get("reverse", False),
         )
 
     def __reduce__(self) -> tuple[Callable[..., TextTokenizer], tuple[dict[str, Any]]]:

@@ -42,6 +42,7 @@ def train(
     eos_token: str | None = None,
     max_length: int | None = None,
     keep: Literal["start", "end"] = "start",
+    reverse: bool = False,
 ) -> TextTokenizer:
     """Fit a vocabulary on ``texts`` by ``get_tokenizer`` and ``build_vocab_from_iterator``, or take a saved one.
 
@@ -55,7 +56,7 @@ def train(
             three, which become 0, 1 and 2.
         unk_token, bos_token, eos_token: what the saved one calls them; looked for by their usual names if not given.
             What it lacks is new.
-        max_length, keep: see ``TextTokenizer``.
+        max_length, keep, reverse: see ``TextTokenizer``.
 
     Raises:
         UserError: torchtext or the tokenizer's library is missing, an argument is out of range, the file is no
@@ -82,7 +83,7 @@ def train(
     )
     kind = name or "split"
     _set_rule(backend, kind, spacing)
-    return TextTokenizer(backend, max_length, keep, kind=kind, special=special)
+    return TextTokenizer(backend, max_length, keep, kind=kind, special=special, reverse=reverse)
 
 
 def _set_rule(backend: Tokenizer, kind: str, spacing: Spacing) -> None:
