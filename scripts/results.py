@@ -2,7 +2,8 @@
 
 ``--collect RUN_FOLDER...`` first writes what a run leaves of evidence, its metrics and its card, into ``docs/results``:
 one small file for each recipe and seed. ``--headers`` prints the line that stands at the top of each recipe's YAML
-file. A path is a run folder, the folder of a sweep, or one of collected files.
+file. A path is a run folder, the folder of a sweep, one of collected files, or the file that ``lstm-readout evaluate
+output=RECIPE.json`` wrote of several models together (``trec+together.json``).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RESULTS = DOCS / "results"
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="+", type=Path, help="run folders, sweeps, or docs/results")
+    parser.add_argument("paths", nargs="+", type=Path, help="run folders, sweeps, evaluations, or docs/results")
     parser.add_argument(
         "--output", type=Path, help=f"the page; {DOCS.name}/results.md, or with --collect {DOCS.name}/results"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lstm_readout.evaluate import main as evaluate
 from lstm_readout.train import main as train
 
 ROOT = Path(__file__).parents[1]
@@ -143,6 +144,27 @@ def test_the_card_tells_rows_hashes_units_and_tokenizers(three, real, figures):
         assert f"| {split} | {part['rows']} | {part['sha256'][:16]} |" in text
     assert "accuracy: share of the rows, 0 to 1" in text
     assert f"text by `word`, {real[1]['tokenizers']['text']['ids']} ids" in text
+
+
+def test_an_evaluation_of_several_models_is_named_after_its_file(tmp_path, figures):
+    folder, files = tmp_path / "runs", {name: tmp_path / f"{name}.csv" for name in ("train", "test")}
+    for file in files.values():
+        file.write_text("text,label\n" + "good film,yes\nbad film,no\n" * 20)
+    data = ["data=files", f"data.files={{train:{files['train']},test:{files['test']}}}", "data.holdout=random"]
+    for seed in (0, 1):
+        train(["task=classify", f"seed={seed}", *SMALL[1:], *data, f"hydra.run.dir={folder}/{seed}"])
+    first, second = (f"{folder}/{seed}/checkpoints/best.ckpt" for seed in (0, 1))
+    for seed, paths in enumerate(((first, second), (second, first))):
+        (tmp_path / str(seed)).mkdir()
+        output = tmp_path / str(seed) / "trial+together.json"
+        evaluate([f"checkpoint={paths[0]}", f"ensemble=[{paths[1]}]", f"output={output}"])
+        results.main(["--collect", str(output), "--output", str(tmp_path / "kept")])
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {f"trial+together_{seed}.json" for seed in (0, 1)}
+    (recipe,) = recipes_of(read_all([tmp_path / "kept"]))
+    assert recipe.name == "trial together"
+    assert recipe.scores().values[0] == recipe.scores().values[1]
+    figures.write_text(figures.read_text().replace("recipe: trial", "recipe: trial\n  changes: together"))
+    assert f"| **{recipe.scores()}**, 2 seeds |" in page([recipe], figures=figures)
 
 
 def test_a_run_of_an_older_version_is_refused(three, capsys):

@@ -1,4 +1,4 @@
-"""Run folders go in, one ``Record`` a run comes out; records of one recipe are held to one corpus, unit and setting."""
+"""Runs and evaluations go in, one ``Record`` each comes out; those of a recipe are held to one corpus and setting."""
 
 from __future__ import annotations
 
@@ -147,6 +147,8 @@ def _read(path: Path) -> list[Record]:
     below = sorted(path.glob(f"*/{METRICS}"))
     if below:
         return [_of_run(file.parent) for file in below]
+    if path.with_suffix(".card.json").is_file():
+        return [_of_evaluation(path)]
     records = sorted(path.glob("*.json")) if path.is_dir() else []
     if not records:
         raise UserError(
@@ -164,6 +166,11 @@ def _of_run(folder: Path) -> Record:
         )
     card = _json(folder / CARD)
     return Record(recipe_of(card["overrides"]), _json(folder / METRICS), card, str(folder))
+
+
+def _of_evaluation(path: Path) -> Record:
+    """Read what ``lstm-readout evaluate output=NAME.json`` wrote, named as ``collect`` names the file of a recipe."""
+    return Record(path.stem.replace("+", " "), _json(path), _json(path.with_suffix(".card.json")), str(path))
 
 
 def _of_file(path: Path) -> Record:
