@@ -13,12 +13,14 @@ from lstm_readout.errors import UserError
 METRICS, CARD = "metrics.json", "card.json"
 MEASURES = {"classify": "accuracy", "translate": "bleu", "generate": "loss"}
 NAMELESS = "no recipe"
-# Overrides that make no other recipe of it: chance, the machine, and where a file lies (its contents are hashed)
+# Settings that make no other recipe of it: chance, what follows from the rows, the machine, and where a file lies (its
+# contents are hashed)
 NO_RECIPE = (
     "seed",
     "doctor",
     "init_from",
     "data.path",
+    "model.vocab_size",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.default_root_dir",
