@@ -109,9 +109,10 @@ def test_it_reads_what_the_library_reads_under_new_numbers(make: Callable[[], To
             assert tokenizer.decode(row) == plain.decode(wanted, skip_special_tokens=False)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("make", MODELS)
-def test_it_travels_with_the_checkpoint(make: Callable[[], Tokenizer], tmp_path) -> None:
-    tokenizer = TextTokenizer.from_file(path=saved(make(), tmp_path), max_length=5, keep="end")
+def test_it_travels_with_the_checkpoint(make: Callable[[], Tokenizer], reverse: bool, tmp_path) -> None:
+    tokenizer = TextTokenizer.from_file(path=saved(make(), tmp_path), max_length=5, keep="end", reverse=reverse)
     torch.save(tokenizer.to_dict(), tmp_path / "checkpoint")
     (tmp_path / "tokenizer.json").unlink()
     loaded = TextTokenizer.from_dict(torch.load(tmp_path / "checkpoint", weights_only=True))

@@ -53,6 +53,8 @@ def test_a_long_text_is_cut_and_counted():
     column, cut = tokenizer.encode(["a b c d", "a"])
     assert tokenizer.decode(column.values) == "b c d"
     assert cut == 1
+    turned = train(["a b c d"], name=None, max_length=3, keep="end", reverse=True)
+    assert [turned.tokens[i] for i in turned.encode(["a b c d"])[0].values] == ["d", "c", "b", "<eos>"]
 
 
 def test_a_saved_vocab_gives_the_ids_of_its_order():
