@@ -6,6 +6,7 @@ The trained runs are then used as a person uses them.
 import json
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 import torch
@@ -93,6 +94,8 @@ def test_evaluate_measures_classifiers_together(runs, tmp_path):
     for name in ("test/loss", "test/accuracy", "test/macro_f1", "baseline/bag_of_words_accuracy"):
         assert again[name] == pytest.approx(alone[name], rel=1e-4), name
     assert again["parameters"] == 2 * alone["parameters"]
+    card = json.loads(output.with_suffix(".card.json").read_text())
+    assert card["config"]["ensemble"] == [sha256((folder / "checkpoints/best.ckpt").read_bytes()).hexdigest()]
     weak = tmp_path / "weak.ckpt"
     content = torch.load(folder / "checkpoints/best.ckpt")
     content["state_dict"] |= {name: torch.zeros_like(w) for name, w in content["state_dict"].items() if "head" in name}

@@ -19,6 +19,7 @@ NO_RECIPE = (
     "seed",
     "doctor",
     "init_from",
+    "ensemble",
     "data.path",
     "model.vocab_size",
     "trainer.accelerator",

@@ -6,6 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def evaluate(config: DictConfig) -> None:
         if config.int8:
             raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
         join(task, data, config.ensemble)
+        about["ensemble"] = [sha256(Path(path).read_bytes()).hexdigest() for path in config.ensemble]
     if config.int8:
         task.model, options["accelerator"] = with_int8(task.model), "cpu"
     trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(  # then the call: see build.build_task
