@@ -49,9 +49,7 @@ class ClassifyBatch(NamedTuple):
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> ClassifyBatch:
         """Gather the rows' ``text`` and ``label``."""
-        labels = columns["label"]
-        assert isinstance(labels, np.ndarray)
-        return cls(pack(_ids(columns, "text"), rows), torch.from_numpy(labels[rows]))
+        return cls(pack(_ids(columns, "text"), rows), _labels(columns, rows))
 
     @property
     def tokens(self) -> int:
@@ -67,10 +65,8 @@ class WrittenBatch(NamedTuple):
 
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> WrittenBatch:
-        """Gather the rows' ``text`` and ``label``."""
-        labels = columns["label"]
-        assert isinstance(labels, np.ndarray)
-        return cls(columns["text_text"][rows].tolist(), torch.from_numpy(labels[rows]))  # pyright: ignore
+        """Gather the rows' ``text``, as it was written, and ``label``."""
+        return cls(columns["text_text"][rows].tolist(), _labels(columns, rows))  # pyright: ignore
 
     @property
     def token_ids(self) -> list[str]:
@@ -160,3 +156,9 @@ def _ids(columns: Columns, role: str) -> Ragged:
     column = columns[role]
     assert isinstance(column, Ragged)
     return column
+
+
+def _labels(columns: Columns, rows: np.ndarray) -> Tensor:
+    labels = columns["label"]
+    assert isinstance(labels, np.ndarray)
+    return torch.from_numpy(labels[rows])

@@ -49,11 +49,18 @@ class Pipeline:
         Raises:
             UserError: the file is missing, broken, not one of this project's, or of another task, or int8 cannot be.
         """
+        return cls(*cls.read(path, device, int8=int8))
+
+    @classmethod
+    def read(
+        cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False
+    ) -> tuple[nn.Module, Vocabulary]:
+        """Return the parts of what ``load`` makes: the model and its vocabulary."""
         checkpoint = read_checkpoint(path, cls.task)
         model = cls.model_type(**checkpoint.model)
         model.load_state_dict(checkpoint.weights)
         model = model.to(device)
-        return cls(with_int8(model) if int8 else model, checkpoint.vocabulary)
+        return with_int8(model) if int8 else model, checkpoint.vocabulary
 
     @property
     def device(self) -> torch.device:

@@ -43,12 +43,14 @@ class DocumentClassifier(Pipeline):
     def __init__(self, model: nn.Module, vocabulary: Vocabulary, others: Sequence[DocumentClassifier] = ()) -> None:
         super().__init__(model, vocabulary)
         self.others = list(others)
+        self._orders: list[list[int]] = []  # of the labels, in what each of the others gives
         for number, other in enumerate(others, start=1):
             if set(other.vocabulary.labels) != set(vocabulary.labels):
                 raise UserError(
                     f"ensemble: number {number} knows the labels {_shown(other)}, the first checkpoint {_shown(self)}. "
                     "Take classifiers that were trained for the same ones."
                 )
+            self._orders.append([other.vocabulary.labels.index(label) for label in vocabulary.labels])
 
     @classmethod
     def load(
@@ -68,10 +70,9 @@ class DocumentClassifier(Pipeline):
         Raises:
             UserError: as ``Pipeline.load``, and for checkpoints of other labels.
         """
-        plain = super().load(path, device, int8=int8)
-        return cls(plain.model, plain.vocabulary, [DocumentClassifier.load(one, device) for one in listed(ensemble)])
+        model, vocabulary = cls.read(path, device, int8=int8)
+        return cls(model, vocabulary, [DocumentClassifier.load(one, device) for one in listed(ensemble)])
 
-    @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> list[Classified]:
         """Classify each text."""
         results = []
@@ -84,10 +85,10 @@ class DocumentClassifier(Pipeline):
     def log_probabilities(self, texts: Sequence[str]) -> Tensor:
         """Return the logarithm of each label's probability, in the order of the vocabulary's labels: (texts, C)."""
         check_texts(texts)
-        scores = [self._logits(texts)]
-        for other in self.others:
-            scores.append(other._logits(texts)[:, [other.vocabulary.labels.index(x) for x in self.vocabulary.labels]])
-        return mean_log_probabilities(scores)
+        others = zip(self.others, self._orders, strict=True)
+        return mean_log_probabilities(
+            [self._logits(texts), *(other._logits(texts)[:, order] for other, order in others)]
+        )
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield one JSON object a text."""

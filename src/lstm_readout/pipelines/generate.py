@@ -79,8 +79,7 @@ class TextGenerator(Pipeline):
         cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False, **options: Unpack[Sampling]
     ) -> Self:
         """Rebuild the model from a checkpoint file: see ``Pipeline.load``; ``options`` are those of the class."""
-        plain = super().load(path, device, int8=int8)
-        return cls(plain.model, plain.vocabulary, **options)
+        return cls(*cls.read(path, device, int8=int8), **options)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Continue each text; the results hold the continuation alone."""
@@ -92,8 +91,7 @@ class TextGenerator(Pipeline):
             written = sample_texts(self.stepper, given, **self._drawing(), generators=chance)
             for row, before, after in zip(rows.tolist(), given, written, strict=True):
                 continuation = self._new(tokenizer.decode([*before, *after]), tokenizer.decode(before))
-                # without half a character at its end
-                results[row] = continuation.lstrip("\ufffd") if tokenizer.reverse else continuation.rstrip("\ufffd")
+                results[row] = tokenizer.without_half_character(continuation)
         return [results[row] for row in range(len(texts))]
 
     def stream(self, text: str) -> Iterator[str]:
@@ -107,7 +105,7 @@ class TextGenerator(Pipeline):
         for token_id in sample(self.stepper, given, **self._drawing(), generator=generator):
             new.append(token_id)
             now = tokenizer.decode([*before, *new])
-            if self._half(now) or len(now) == len(told):
+            if tokenizer.without_half_character(now) != now or len(now) == len(told):
                 continue
             yield self._new(now, told)
             before, new = [*before, *new] if tokenizer.joins_far else new, []
@@ -126,10 +124,6 @@ class TextGenerator(Pipeline):
     def _new(self, now: str, told: str) -> str:
         """Return what ``now`` has beyond ``told``."""
         return now[: len(now) - len(told)] if self.tokenizer.reverse else now[len(told) :]
-
-    def _half(self, text: str) -> bool:
-        """Return whether the last character that was written is half of one so far."""
-        return text.startswith("\ufffd") if self.tokenizer.reverse else text.endswith("\ufffd")
 
     def _drawing(self) -> Drawing:
         return {

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Self, TypedDict, Unpack
 
-from lstm_readout.checkpoint import read_checkpoint
 from lstm_readout.decoding import (
     Ensemble,
     Int8LanguageModel,
@@ -115,9 +114,10 @@ class Translator(Pipeline):
         """
         if int8 and ensemble:
             raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
-        plain = super().load(path, device, int8=int8)
-        model = with_others(plain.model, plain.vocabulary, ensemble).to(device) if ensemble else plain.model
-        return cls(model, plain.vocabulary, **options)
+        model, vocabulary = cls.read(path, device, int8=int8)
+        if ensemble:
+            model = with_others(model, vocabulary, ensemble).to(device)
+        return cls(model, vocabulary, **options)
 
     def __call__(self, texts: Sequence[str], max_length: int | None = None) -> list[str]:
         """Translate each text; at most ``max_length`` tokens, or twice the source's and 20 more."""
@@ -235,16 +235,15 @@ def with_others(model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | 
         raise UserError("ensemble: only translators and classifiers work together. Leave it out.")
     models, wanted = [model], vocabulary.to_dict()["tokenizers"]
     for path in listed(paths):
-        checkpoint = read_checkpoint(path, "translate")
-        found = checkpoint.vocabulary.to_dict()["tokenizers"]
+        other, its_vocabulary = Translator.read(path)
+        assert isinstance(other, Seq2Seq)
+        found = its_vocabulary.to_dict()["tokenizers"]
         for role in ("target", "source"):
             if found[role] != wanted[role]:
                 raise UserError(
                     f"ensemble: '{path}' has another {role} vocabulary than the first checkpoint, so that their "
                     "probabilities are of other tokens. Train all of them on the same data with the same tokenizer."
                 )
-        other = Seq2Seq(**checkpoint.model)
-        other.load_state_dict(checkpoint.weights)
         models.append(other)
     return Ensemble(models).eval()
 

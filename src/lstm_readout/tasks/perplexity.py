@@ -146,8 +146,8 @@ def gives_back(tokenizer: TextTokenizer, column: Ragged, texts: Iterable[str]) -
         ids = column.row(row)[:-1]  # without <eos>
         read = tokenizer.decode(ids[:left].tolist())
         if len(ids) > left:
-            # half a character stands at the cut
-            return text.endswith(read.lstrip("\ufffd")) if tokenizer.reverse else text.startswith(read.rstrip("\ufffd"))
+            read = tokenizer.without_half_character(read)
+            return text.endswith(read) if tokenizer.reverse else text.startswith(read)
         if read != text:
             return False
         left -= len(ids)

@@ -50,7 +50,7 @@ def not_unicode(texts: Sequence[str]) -> UserError:
     )
 
 
-def ended(column: Ragged, max_length: int | None, keep: str, reverse: bool = False) -> tuple[Ragged, int]:
+def ended(column: Ragged, max_length: int | None, keep: str, reverse: bool) -> tuple[Ragged, int]:
     """Return the column with ``<eos>`` behind each row, and how many rows were cut.
 
     Args:
@@ -72,8 +72,9 @@ def ended(column: Ragged, max_length: int | None, keep: str, reverse: bool = Fal
         first = column.offsets[:-1] + (lengths - kept if keep == "end" else 0)
         stays = stays[np.repeat(first - offsets[:-1] + np.arange(len(kept)), kept) + np.arange(int(kept.sum()))]
     if reverse:
-        last = np.cumsum(kept) - 1
-        stays = stays[np.repeat(last + (last - kept + 1), kept) - np.arange(len(stays))]
+        end = np.cumsum(kept)
+        first, last = end - kept, end - 1
+        stays = stays[np.repeat(first + last, kept) - np.arange(len(stays))]
     values[~is_end] = stays
     return Ragged(values, offsets), int(np.count_nonzero(kept < lengths))
 

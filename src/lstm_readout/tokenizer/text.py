@@ -203,6 +203,13 @@ class TextTokenizer:
             return join([self.backend.id_to_token(number) or "" for number in ids])
         return self.backend.decode(ids, skip_special_tokens=False)
 
+    def without_half_character(self, text: str) -> str:
+        """Return a decoded text without the bytes of no whole character where its ids were cut.
+
+        That is at its end, and with ``reverse`` at its start.
+        """
+        return text.lstrip("\ufffd") if self.reverse else text.rstrip("\ufffd")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a checkpoint; ``from_dict`` is the way back."""
         return {
