@@ -2,7 +2,7 @@
 
 import sys
 
-from lstm_readout.cli import main
+from lstm_readout.commands.cli import main
 
 if __name__ == "__main__":
     main(["train", *sys.argv[1:]])

@@ -3,7 +3,7 @@
 Trains the recipe at a fixed budget, and once without each option that it uses, with every seed: one thread a run, two
 runs side by side. What is compared is the metric on validation that chooses the checkpoint. Writes ``CORPUS.json`` into
 ``--output``, where ``scripts/results.py`` looks for it, and prints the table. The options and the budgets stand in
-``evidence/ablations.yaml``. An ablation that was stopped goes on with the runs that are missing.
+``published/ablations.yaml``. An ablation that was stopped goes on with the runs that are missing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evidence.ablation_plan import PLANS, plan_of
-from evidence.ablation_runs import ROOT, ablate
-from evidence.ablation_table import ablation_section
+from published.ablation_plan import PLANS, plan_of
+from published.ablation_runs import ROOT, ablate
+from published.ablation_table import ablation_section
 
-from lstm_readout.config import refuse
+from lstm_readout.config.hydra_main import refuse
 from lstm_readout.errors import UserError
-from lstm_readout.report import write_json
+from lstm_readout.report.json_writer import write_json
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("--budget", nargs="+", default=[], help="overrides, as trainer.max_epochs=2")
     parser.add_argument(
-        "--plans", type=Path, default=PLANS, help="corpora and options, as evidence/ablations.yaml has them"
+        "--plans", type=Path, default=PLANS, help="corpora and options, as published/ablations.yaml has them"
     )
     parser.add_argument("--folder", type=Path, default=Path("runs/ablation"), help="of the runs")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results" / "ablations")

@@ -4,7 +4,7 @@ Prints one table and writes one JSON file, and with --plots FOLDER a picture of 
 corpora need ``LSTM_READOUT_DATA``. Figures are ratios wherever they can be, of sides that took turns, each the median
 of several measurements, beside their spread (half the distance between the quartiles, as a share of the median): where
 that is large, the machine was too noisy to say. "Both" is the ratio where both sides have the allocator's setting
-(``lstm_readout.memory``).
+(``lstm_readout.training.allocator``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.row import Row
 from rich.console import Console
 from rich.table import Table
 
-from lstm_readout.report import write_json
+from lstm_readout.report.json_writer import write_json
 
 THEMES = (engine, grid, steps, overhead, decoding, growth, data, start)
 ROWS: dict[str, Row] = {row.id: row for theme in THEMES for row in theme.ROWS}

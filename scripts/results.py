@@ -12,11 +12,11 @@ import argparse
 import json
 from pathlib import Path
 
-from evidence.page import page
-from evidence.recipes import recipes_of
-from evidence.records import collect, read_all
+from published.page import page
+from published.recipes import recipes_of
+from published.records import collect, read_all
 
-from lstm_readout.config import refuse
+from lstm_readout.config.hydra_main import refuse
 from lstm_readout.errors import UserError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

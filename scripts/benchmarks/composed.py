@@ -8,7 +8,7 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from lstm_readout.build import build_data
+from lstm_readout.config.build import build_data
 from lstm_readout.data.encoding import lengths_of
 from lstm_readout.data.module import TextDataModule
 

@@ -13,7 +13,7 @@ from benchmarks.composed import configuration
 from benchmarks.row import Result, Row
 from benchmarks.text import write_text
 from benchmarks.worker import environment
-from lstm_readout.build import build
+from lstm_readout.config.build import build
 
 CORPORA = ("imdb", "trec", "multi30k", "tinyshakespeare")
 STEPS, SEGMENTS = 8, 5  # steps of a segment
@@ -52,7 +52,7 @@ STREAM = """
 import sys, time
 from benchmarks.composed import configuration
 from benchmarks.memory import mebibytes
-from lstm_readout.build import build
+from lstm_readout.config.build import build
 task, data = build(configuration("task=generate", "data=files", f"data.path={sys.argv[1]}", "data.streaming=true",
                                  "tokenizer.vocab_size=20000", "scheduler=constant"))
 began, tokens = time.perf_counter(), 0

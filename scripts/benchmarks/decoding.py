@@ -17,11 +17,11 @@ from benchmarks.allocators import with_both_allocators
 from benchmarks.paired import Side, alternate, ratio
 from benchmarks.row import Result, Row
 from benchmarks.worker import Worker
-from lstm_readout.decoding import Stepper, beam_search
-from lstm_readout.lstm import LSTMState
+from lstm_readout.inference.decoding import Stepper, beam_search
 from lstm_readout.models import LanguageModel, Seq2Seq
-from lstm_readout.ragged import Ragged, pack
+from lstm_readout.nn.lstm import LSTMState
 from lstm_readout.tokenizer import BOS
+from lstm_readout.tokenizer.ragged import Ragged, pack
 
 STEPS = 20  # of a text
 SENTENCES, TOGETHER, BEAM = 1000, 100, 5

@@ -33,8 +33,8 @@ def step(length: int, batch_size: int, vocab_size: int, hidden_size: int = 128) 
 
     from lstm_readout.data.batches import GenerateBatch
     from lstm_readout.models import LanguageModel
-    from lstm_readout.ragged import Ragged
-    from lstm_readout.tasks.optimizers import adamw
+    from lstm_readout.tokenizer.ragged import Ragged
+    from lstm_readout.training.optimizers import adamw
 
     torch.manual_seed(0)
     lengths = np.linspace(length / 2, length, batch_size).round().astype(int)
@@ -77,7 +77,7 @@ ROWS_CHILD = """
 import sys, time
 from benchmarks.composed import configuration
 from benchmarks.memory import mebibytes
-from lstm_readout.build import build_data
+from lstm_readout.config.build import build_data
 config = configuration("task=generate", "data=files", f"data.path={sys.argv[1]}", "data.cache=false")
 before, began = mebibytes("VmRSS"), time.perf_counter()
 data = build_data(config)

@@ -35,12 +35,12 @@ from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.row import Result, Row
-from lstm_readout.build import build
+from lstm_readout.commands.train import build_trainer
+from lstm_readout.config.build import build
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.evaluate import quiet_lightning
-from lstm_readout.memory import keep_freed_memory
 from lstm_readout.tasks.base import Task
-from lstm_readout.train import build_trainer
+from lstm_readout.training.allocator import keep_freed_memory
+from lstm_readout.training.trainer import quiet_lightning
 
 SLICE, SLICES = 50, 7  # steps of a slice: one interval of logging; the first slice warms up
 WORKLOAD = (

@@ -37,7 +37,7 @@ def to_first_step(*overrides: str) -> float:
 
 def imports() -> float:
     """Return the seconds that a process takes for its imports alone."""
-    return _seconds(["-c", "import lstm_readout.train"])
+    return _seconds(["-c", "import lstm_readout.commands.train"])
 
 
 def second_start(corpus: str) -> Result:

@@ -61,7 +61,7 @@ CASES = {
 def ours(data: Sequence[str], sizes: Mapping[str, float], told: Sequence[str], clip: float) -> Side:
     """Return the framework's training step."""
     from benchmarks.composed import configuration
-    from lstm_readout.build import build
+    from lstm_readout.config.build import build
 
     model = [f"model.{name}={value}" for name, value in sizes.items()]
     task, module = build(configuration(*data, *model, *told))

@@ -26,8 +26,8 @@ from benchmarks.peers import (
 )
 from lstm_readout.data.encoding import lengths_of
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer import BOS
+from lstm_readout.tokenizer.ragged import Ragged
 
 Sizes = Mapping[str, Any]
 

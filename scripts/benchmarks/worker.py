@@ -21,7 +21,7 @@ import torch
 from typing_extensions import Self
 
 from benchmarks.paired import Run, Side, run_slice
-from lstm_readout.memory import keep_freed_memory
+from lstm_readout.training.allocator import keep_freed_memory
 
 SIDES = 16  # that a worker holds at a time
 
@@ -30,7 +30,7 @@ class Worker:
     """A process that runs slices.
 
     Args:
-        keep_memory: set the allocator as training does (``lstm_readout.memory``), before anything else.
+        keep_memory: set the allocator as training does (``lstm_readout.training.allocator``), before anything else.
     """
 
     def __init__(self, *, keep_memory: bool) -> None:

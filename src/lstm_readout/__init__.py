@@ -3,7 +3,7 @@
 Importing this package needs torch, tokenizers and NumPy; Lightning, Hydra and datasets only where a run needs them.
 """
 
-from lstm_readout.lstm import LSTM, LSTMOutput, LSTMState
-from lstm_readout.pipelines import DocumentClassifier, TextGenerator, Translator
+from lstm_readout.inference import DocumentClassifier, TextGenerator, Translator
+from lstm_readout.nn.lstm import LSTM, LSTMOutput, LSTMState
 
 __all__ = ["LSTM", "DocumentClassifier", "LSTMOutput", "LSTMState", "TextGenerator", "Translator"]

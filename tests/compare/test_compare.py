@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lstm_readout.compare.command import main
+from lstm_readout.commands.compare import main
 from lstm_readout.compare.probes import FRACTIONS
 from lstm_readout.compare.runs import Result
-from lstm_readout.pipelines import DocumentClassifier
+from lstm_readout.inference import DocumentClassifier
 
 SMALL = ["data.max_rows=60", "model.hidden_size=8", "model.embedding_size=8", "trainer.max_epochs=1"]
 ALONE = [*SMALL, "jobs=1"]

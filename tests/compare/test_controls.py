@@ -7,8 +7,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
 
 from lstm_readout.compare.controls import LastStepTask, PaddedClassifier, ResetTask, StartFrom
 from lstm_readout.data.batches import GenerateBatch
-from lstm_readout.lstm import LSTMState
 from lstm_readout.models import Classifier, LanguageModel, Seq2Seq
+from lstm_readout.nn.lstm import LSTMState
 from lstm_readout.tasks import GenerateTask
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 

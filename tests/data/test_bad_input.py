@@ -29,10 +29,10 @@ from omegaconf import DictConfig, OmegaConf
 from pyarrow import parquet
 from tokenizers import Tokenizer, models
 
-from lstm_readout.build import build_data
+from lstm_readout.commands.train import main as train
+from lstm_readout.config.build import build_data
 from lstm_readout.data.sources import find_files, select_roles_of, stream_files
 from lstm_readout.errors import UserError
-from lstm_readout.train import main as train
 
 Content = bytes | str | Callable[[Path], Any]
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 from lstm_readout.data.batches import ClassifyBatch, Columns, GenerateBatch, TranslateBatch
-from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer import BOS, EOS
+from lstm_readout.tokenizer.ragged import Ragged
 
 words = st.lists(st.integers(3, 50), max_size=6)
 pairs = st.lists(st.tuples(words, words), min_size=1, max_size=8)

@@ -15,8 +15,8 @@ from lstm_readout.data import cache
 from lstm_readout.data.batches import ClassifyBatch, TextColumn, TranslateBatch
 from lstm_readout.data.cache import cache_root, fingerprint
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer import TextTokenizer
+from lstm_readout.tokenizer.ragged import Ragged
 
 ROWS = ["text,label", *(f"w{i} x{i % 3},{'ab'[i % 2]}" for i in range(40))]
 

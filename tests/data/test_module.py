@@ -19,12 +19,12 @@ from omegaconf import OmegaConf
 from torch.nn.utils.rnn import unpack_sequence
 
 from lstm_readout.data.batches import ClassifyBatch, GenerateBatch, TranslateBatch
-from lstm_readout.data.batching import join_stream
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.data.samples import sample
+from lstm_readout.data.synthetic import sample
+from lstm_readout.data.windows import join_stream
 from lstm_readout.errors import UserError
-from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer import BOS, EOS, UNK, TextTokenizer
+from lstm_readout.tokenizer.ragged import Ragged
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 TASKS: dict[str, Any] = {

@@ -24,14 +24,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lstm_readout.data.sources import (
     RowStream,
-    blocks,
-    plain_text,
     read_files,
     read_hub,
     select_roles,
     select_roles_of,
     stream_files,
     stream_hub,
+    text_blocks,
+    text_files,
 )
 from lstm_readout.errors import UserError
 
@@ -87,7 +87,7 @@ def test_what_is_written_comes_back_both_ways(
     content = WRITERS[kind](rows)
     path.write_bytes(gzip.compress(content) if ending else content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "BLOCK", block)  # so that blocks end inside of lines, cells and characters
+        patch.setattr(text_blocks, "BLOCK", block)  # so that blocks end inside of lines, cells and characters
         assert list(streamed(path)) == in_memory(path) == rows
 
 
@@ -149,9 +149,9 @@ def test_a_whole_text_is_no_stream(tmp_path: Path) -> None:
 
 
 def test_a_line_that_fills_the_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_text, "LONGEST_LINE", blocks.BLOCK)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", text_blocks.BLOCK)
     path = tmp_path / "a b.txt"
-    path.write_text("a\n" + "b" * 4 * blocks.BLOCK)
+    path.write_text("a\n" + "b" * 4 * text_blocks.BLOCK)
     with pytest.raises(UserError) as caught:
         list(streamed(path))
     assert str(caught.value) == (

@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import unpack_sequence
 
+from lstm_readout.commands.train import main as train
 from lstm_readout.data import streaming
 from lstm_readout.data.batches import ClassifyBatch, GenerateBatch, TranslateBatch
-from lstm_readout.data.batching import join_stream
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.streaming import HELD_OUT, StreamedBatches, TrainingRows, blocks
+from lstm_readout.data.windows import join_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
-from lstm_readout.train import main as train
 
 WORDS = [f"w{i}" for i in range(40)]
 TOKENIZER = TextTokenizer.train([" ".join(WORDS)])

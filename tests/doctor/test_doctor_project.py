@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from lstm_readout.decoding import beam_search
-from lstm_readout.doctor import project
-from lstm_readout.lstm import LSTMState
+from lstm_readout.doctor import tasks as project
+from lstm_readout.inference.decoding import beam_search
 from lstm_readout.models import Classifier, LanguageModel, Seq2Seq
-from lstm_readout.ragged import Ragged
+from lstm_readout.nn.lstm import LSTMState
 from lstm_readout.tasks import ClassifyTask, GenerateTask, TranslateTask
 from lstm_readout.tokenizer import EOS, Vocabulary
+from lstm_readout.tokenizer.ragged import Ragged
 
 V = 40
 CELLS = ["lstm", "gru", "rnn"]

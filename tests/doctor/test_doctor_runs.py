@@ -7,10 +7,10 @@ import pytest
 import torch
 from lightning import Callback
 
-from lstm_readout.doctor.command import main as doctor
+from lstm_readout.commands.doctor import main as doctor
+from lstm_readout.commands.train import main as train
 from lstm_readout.models import Classifier
 from lstm_readout.tasks import ClassifyTask
-from lstm_readout.train import main as train
 
 SMALL = ["data.max_rows=60", "trainer.max_epochs=1", "model.hidden_size=8", "model.embedding_size=6"]
 HERE = "test_doctor_runs"

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from small_models import READOUTS, small_task
 
 from lstm_readout.errors import UserError
-from lstm_readout.explain.gradients import gradients_of
+from lstm_readout.explain.gradient_proof import gradients_of
 from lstm_readout.explain.identities import bridge_identities, dense, dense_input, identities_of
-from lstm_readout.explain.sides import row_name, sides_of
 from lstm_readout.explain.tensors import call_of, tensors_of
+from lstm_readout.explain.trace import row_name, sides_of
 
 LENGTHS = [4, 2, 7, 1]
 
@@ -180,7 +180,7 @@ def test_a_cell_without_c_has_no_line_for_it(cell):
 def test_the_line_of_the_model_is_found(readout):
     (side,) = sides_of(*small_task("classify", LENGTHS, readout=readout))
     assert "def " not in side.reading.line
-    assert side.reading.place.startswith("models/readouts.py:")
+    assert side.reading.place.startswith("nn/readout.py:")
 
 
 @pytest.mark.parametrize("name", ["generate", "translate"])

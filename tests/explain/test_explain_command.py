@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lstm_readout.cli import main as command_line
-from lstm_readout.explain.command import format_first, main
+from lstm_readout.commands.cli import main as command_line
+from lstm_readout.commands.explain import format_first, main
+from lstm_readout.commands.train import main as train
 from lstm_readout.tasks import ClassifyTask
-from lstm_readout.train import main as train
 
 SMALL = ["model.hidden_size=8", "model.embedding_size=4", "data.max_rows=50"]
 

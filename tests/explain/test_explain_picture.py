@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from small_models import READOUTS, small_task
 
-from lstm_readout.explain.grid import Grid
-from lstm_readout.explain.labels import drawable, fitted, quiet_fonts, width_of
-from lstm_readout.explain.picture import STYLE, draw, picture_of, row_to_show
-from lstm_readout.explain.sides import sides_of
+from lstm_readout.explain.diagram import Grid
+from lstm_readout.explain.figure import STYLE, draw, picture_of, row_to_show
+from lstm_readout.explain.fonts import drawable, fitted, quiet_fonts, width_of
+from lstm_readout.explain.trace import sides_of
 
 LENGTHS = [3, 9, 5, 30]
 SHAPES = [

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from lstm_readout.data.batches import ClassifyBatch, GenerateBatch
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.explain.rows import MOST_STEPS, choose, lengths_of, names_of, small_batch, visible
+from lstm_readout.explain.batch import MOST_STEPS, choose, lengths_of, names_of, small_batch, visible
 from lstm_readout.tokenizer import TextTokenizer
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from small_models import small_task
 
 from lstm_readout.explain.explanation import explanation_of
-from lstm_readout.explain.page import page_of
+from lstm_readout.explain.html import page_of
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from small_models import READOUTS, small_task
 from torch import nn
 from torch.nn.utils.rnn import pad_packed_sequence
 
-from lstm_readout.explain.plain import WIDTH, plain_of
-from lstm_readout.explain.sides import sides_of
+from lstm_readout.explain.plain_pytorch import WIDTH, plain_of
+from lstm_readout.explain.trace import sides_of
 
 LENGTHS = [4, 2, 7, 1]
 SHAPES = [

@@ -101,7 +101,7 @@ def test_rows_of_a_state_are_those_of_h_and_c():
 @pytest.mark.parametrize("most_logits", [1, 2 * V, 3 * V, 10**9])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_the_loss_in_blocks_is_the_loss_of_all_logits(monkeypatch, most_logits, label_smoothing):
-    monkeypatch.setattr("lstm_readout.models.cross_entropy.MOST_LOGITS", most_logits)
+    monkeypatch.setattr("lstm_readout.nn.cross_entropy.MOST_LOGITS", most_logits)
     model = build(num_layers=2)
     rows = [torch.randint(0, V, (length,)) for length in (3, 6, 1)]
     inputs, targets = pack_sequence(rows, enforce_sorted=False), torch.randint(0, V, (10,))
@@ -116,7 +116,7 @@ def test_the_loss_in_blocks_is_the_loss_of_all_logits(monkeypatch, most_logits, 
 
 @pytest.mark.parametrize("most_logits", [V, 10**9])
 def test_the_loss_counts_the_scored_steps_alone(monkeypatch, most_logits):
-    monkeypatch.setattr("lstm_readout.models.cross_entropy.MOST_LOGITS", most_logits)
+    monkeypatch.setattr("lstm_readout.nn.cross_entropy.MOST_LOGITS", most_logits)
     model = build()
     inputs = pack_sequence([torch.randint(0, V, (length,)) for length in (6, 3)])
     scored, targets = torch.tensor([1, 4, 5, 8]), torch.randint(0, V, (4,))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lstm_readout.evaluate import main as evaluate
-from lstm_readout.torchtext.bleu import torchtext_bleu
-from lstm_readout.train import main as train
+from lstm_readout.commands.evaluate import main as evaluate
+from lstm_readout.commands.train import main as train
+from lstm_readout.tasks.metrics.torchtext_bleu import torchtext_bleu
 from lstm_readout_test_tools import has_torchtext, needs_torchtext
 
 pytestmark = needs_torchtext

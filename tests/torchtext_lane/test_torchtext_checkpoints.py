@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lstm_readout.commands.predict import main as predict
 from lstm_readout.errors import UserError
-from lstm_readout.predict import main as predict
-from lstm_readout.torchtext.tokenizer import SPLITTERS
+from lstm_readout.tokenizer.torchtext.tokenizer import SPLITTERS
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ANSWERS = {
@@ -78,7 +78,7 @@ def test_a_checkpoint_holds_plain_values(name):
 
 
 def test_a_missing_library_is_told_by_name():
-    from lstm_readout.tokenizer.splitters import Splitter, splitter
+    from lstm_readout.tokenizer.word_rules import Splitter, splitter
 
     SPLITTERS["nowhere"] = Splitter("nowhere-lib", lambda: __import__("nowhere_lib"))
     try:

@@ -57,7 +57,7 @@ def test_any_texts_get_the_ids_of_torchtext(texts, min_freq, max_tokens, name):
     from torchtext.data import get_tokenizer
     from torchtext.vocab import build_vocab_from_iterator
 
-    from lstm_readout.torchtext.tokenizer import train
+    from lstm_readout.tokenizer.torchtext.tokenizer import train
 
     split = get_tokenizer(name)
     texts = [*texts, "z z z"]  # at least one word is known

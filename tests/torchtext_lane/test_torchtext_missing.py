@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from lstm_readout.train import main as train
+from lstm_readout.commands.train import main as train
 
 OPTIONS = [
     "tokenizer=torchtext",

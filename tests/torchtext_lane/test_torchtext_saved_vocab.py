@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lstm_readout.errors import UserError
-from lstm_readout.torchtext.saved_vocab import read_vocab
+from lstm_readout.tokenizer.torchtext.saved_vocab import read_vocab
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TOKENS = ["<pad>", "<s>", "</s>", "<unk>", "the", "film", "was", "end", "good", "not"]

@@ -8,7 +8,7 @@ import torch
 
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import SPECIAL_TOKENS, TextTokenizer
-from lstm_readout.torchtext.tokenizer import train
+from lstm_readout.tokenizer.torchtext.tokenizer import train
 from lstm_readout_test_tools import has_torchtext, needs_torchtext
 
 pytestmark = needs_torchtext

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from lstm_readout.commands.train import main as train
 from lstm_readout.errors import UserError
-from lstm_readout.torchtext.vectors import from_torchtext
-from lstm_readout.train import main as train
-from lstm_readout.vectors import Place, from_file
+from lstm_readout.models.pretrained.torchtext_vectors import from_torchtext
+from lstm_readout.models.pretrained.vectors import Place, from_file
 from lstm_readout_test_tools import needs_torchtext
 
 pytestmark = needs_torchtext

@@ -13,9 +13,10 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lstm_readout.data.batches import GenerateBatch
-from lstm_readout.lstm import LSTMOutput, with_data
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.nn.lstm import LSTMOutput
+from lstm_readout.nn.packed import with_data
 from lstm_readout.tasks.base import Stage
 from lstm_readout.tasks.generate import GenerateTask
 

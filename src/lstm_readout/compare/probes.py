@@ -20,15 +20,15 @@ from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
 from lstm_readout.compare.runs import held_out, held_out_rows, stream_statistics
 from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
-from lstm_readout.data.batching import WARM_UP, StreamDataset, join_stream
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.decoding import translate
-from lstm_readout.lstm import LSTMOutput, LSTMState
+from lstm_readout.data.windows import WARM_UP, StreamDataset, join_stream
+from lstm_readout.inference.decoding import translate
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.translate import Seq2Seq
-from lstm_readout.ragged import Ragged, pack
+from lstm_readout.nn.lstm import LSTMOutput, LSTMState
 from lstm_readout.tasks import ClassifyTask, GenerateTask, TranslateTask
+from lstm_readout.tokenizer.ragged import Ragged, pack
 
 FRACTIONS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 

@@ -19,15 +19,15 @@ from hydra.utils import get_class, instantiate
 from lightning import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.build import build_data, build_task
 from lstm_readout.compare.statistics import bleu_statistic
+from lstm_readout.config.build import build_data, build_task
 from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
-from lstm_readout.data.batching import StreamDataset, evaluation_stream, join_stream
 from lstm_readout.data.module import BATCHING, TextDataModule
-from lstm_readout.decoding import translate
-from lstm_readout.evaluate import quiet_lightning
-from lstm_readout.memory import keep_freed_memory
+from lstm_readout.data.windows import StreamDataset, evaluation_stream, join_stream
+from lstm_readout.inference.decoding import translate
 from lstm_readout.tasks.base import Task
+from lstm_readout.training.allocator import keep_freed_memory
+from lstm_readout.training.trainer import quiet_lightning
 
 
 class Run(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.build import build_task
-from lstm_readout.config import check_targets
+from lstm_readout.config.build import build_task
+from lstm_readout.config.check import check_targets
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
 

@@ -7,7 +7,7 @@ Shapes: B rows; packed data is (tokens,).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +15,10 @@ import pyarrow
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils.data import Dataset
 
-from lstm_readout.ragged import Ragged, pack
 from lstm_readout.tokenizer import BOS
+from lstm_readout.tokenizer.ragged import Ragged, pack
 
 
 class TextColumn:
@@ -162,3 +163,33 @@ def _labels(columns: Columns, rows: np.ndarray) -> Tensor:
     labels = columns["label"]
     assert isinstance(labels, np.ndarray)
     return torch.from_numpy(labels[rows])
+
+
+class RowDataset(Dataset):
+    """All rows of one encoded split; a list of row numbers gives a finished batch.
+
+    Args:
+        columns: see ``lstm_readout.data.batches``.
+        batch_type: its ``collate`` makes the batch.
+        encode: role -> texts in, role -> ids out: for training on segmentations that are drawn anew (BPE-dropout). The
+            lengths that batches are made by stay those of the columns.
+    """
+
+    def __init__(
+        self, columns: Columns, batch_type: Any, encode: Callable[[dict[str, list[str]]], Columns] | None = None
+    ) -> None:
+        self.columns = columns
+        self.batch_type = batch_type
+        self.encode = encode
+
+    def __getitems__(self, rows: list[int]) -> Any:
+        """Collate all rows at once: torch's loader calls this with what the batch sampler gave."""
+        numbers = np.asarray(rows)
+        if self.encode is None:
+            return self.batch_type.collate(self.columns, numbers)
+        chosen: dict[str, Any] = {}
+        for name, column in self.columns.items():
+            if not isinstance(column, Ragged):
+                chosen[name] = column[numbers]
+        texts = {role: chosen[f"{role}_text"].tolist() for role in self.columns.keys() - chosen.keys()}
+        return self.batch_type.collate({**chosen, **self.encode(texts)}, np.arange(len(rows)))

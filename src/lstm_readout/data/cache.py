@@ -24,11 +24,10 @@ from datasets import Dataset
 
 import lstm_readout.data
 import lstm_readout.tokenizer
-import lstm_readout.torchtext
 from lstm_readout.data.corpus import hash_of_file
 from lstm_readout.data.encoding import Encoded
 from lstm_readout.tokenizer import Vocabulary
-from lstm_readout.tokenizer.splitters import versions
+from lstm_readout.tokenizer.word_rules import versions
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +132,7 @@ def _read(folder: Path) -> Encoded:
 def _code() -> str:
     """Return a hash of this package's code that reads and encodes."""
     found = hashlib.blake2b(digest_size=16)
-    for package in (lstm_readout.data, lstm_readout.tokenizer, lstm_readout.torchtext):
+    for package in (lstm_readout.data, lstm_readout.tokenizer):
         root = Path(package.__file__ or "").parent
         for path in sorted(root.rglob("*.py")):
             found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from datasets import Dataset
 
-from lstm_readout.data.samples import sample
 from lstm_readout.data.sources import (
     SPLITS,
     RowStream,
@@ -27,6 +26,7 @@ from lstm_readout.data.sources import (
     stream_files,
     stream_hub,
 )
+from lstm_readout.data.synthetic import sample
 from lstm_readout.errors import UserError, did_you_mean
 
 Role = Literal["text", "label"]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from lstm_readout.data.batches import Columns
-from lstm_readout.data.repeats import Rows, contradictions, duplicates, leak
-from lstm_readout.ragged import Ragged
+from lstm_readout.data.duplicates import Rows, contradictions, duplicates, leak
 from lstm_readout.tokenizer import EOS, UNK, TextTokenizer, Vocabulary
+from lstm_readout.tokenizer.ragged import Ragged
 
 PERCENTILES = (5, 50, 95, 99)
 MOST_BINS = 40

@@ -17,8 +17,8 @@ from datasets.table import InMemoryTable
 from lstm_readout.data.batches import Columns, TextColumn
 from lstm_readout.data.describe import describe
 from lstm_readout.errors import UserError
-from lstm_readout.ragged import Ragged
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
+from lstm_readout.tokenizer.ragged import Ragged
 
 
 class Encoded(NamedTuple):
@@ -26,7 +26,7 @@ class Encoded(NamedTuple):
 
     splits: dict[str, Dataset]  # roles as written, ids beside
     vocabulary: Vocabulary
-    report: dict[str, Any]  # see lstm_readout.data.report
+    report: dict[str, Any]  # see lstm_readout.report.data_report
     ceiling: dict[str, float]  # what a perfect model reaches on the test split, where that is known
 
 

@@ -18,22 +18,14 @@ from datasets import Dataset
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from lstm_readout.data.batches import Columns, GenerateBatch, moved
-from lstm_readout.data.batching import (
-    POOL,
-    LengthBatchSampler,
-    RowDataset,
-    StreamDataset,
-    StreamSampler,
-    evaluation_stream,
-    join_stream,
-    ranks,
-)
+from lstm_readout.data.batches import Columns, GenerateBatch, RowDataset, moved
 from lstm_readout.data.cache import cached, fingerprint
 from lstm_readout.data.corpus import Corpus, Role
 from lstm_readout.data.encoding import Encoded, columns_of, encode_again, encode_corpus, fit_vocabulary, lengths_of
+from lstm_readout.data.samplers import POOL, LengthBatchSampler, StreamSampler, ranks
 from lstm_readout.data.sources import SPLITS
 from lstm_readout.data.streaming import StreamedBatches, TrainingRows, as_dataset
+from lstm_readout.data.windows import StreamDataset, evaluation_stream, join_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
@@ -202,7 +194,7 @@ class TextDataModule(LightningDataModule):
 
     @cached_property
     def report(self) -> dict[str, Any]:
-        """What there is to say of the data before training, as plain values (see ``lstm_readout.data.report``)."""
+        """The data report, as plain values (see ``lstm_readout.report.data_report``)."""
         report = dict(self.encoded.report)
         sampler = self._sampler("train") if "train" in self.columns and not (self.streaming or self.stream) else None
         if sampler is not None:

@@ -16,8 +16,9 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from torch.utils.data import IterableDataset, get_worker_info
 
-from lstm_readout.data.batching import StreamDataset, draw_batches, join_stream, ranks
 from lstm_readout.data.encoding import encode_texts, lengths_of
+from lstm_readout.data.samplers import draw_batches, ranks
+from lstm_readout.data.windows import StreamDataset, join_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import Vocabulary
 

@@ -8,8 +8,8 @@
 This package needs torch and NumPy; ``doctor.callback`` needs Lightning, ``doctor.command`` Hydra.
 """
 
-from lstm_readout.doctor.decoding import Decoding
-from lstm_readout.doctor.diagnose import check, check_translator
+from lstm_readout.doctor.api import check, check_translator
+from lstm_readout.doctor.checks.decoding import Decoding
 from lstm_readout.doctor.report import Report, Result
 
 __all__ = ["Decoding", "Report", "Result", "check", "check_translator"]

@@ -7,8 +7,8 @@ import time
 
 from lightning import Callback, LightningModule, Trainer
 
-from lstm_readout.doctor.project import examine_task
 from lstm_readout.doctor.report import Report
+from lstm_readout.doctor.tasks import examine_task
 from lstm_readout.errors import UserError
 from lstm_readout.tasks import Task
 

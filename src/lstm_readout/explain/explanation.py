@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.explain.gradients import Gradients, gradients_of
+from lstm_readout.explain.batch import small_batch
+from lstm_readout.explain.figure import Picture, picture_of, row_to_show, title_of
+from lstm_readout.explain.gradient_proof import Gradients, gradients_of
 from lstm_readout.explain.identities import Identity, bridge_identities, identities_of
-from lstm_readout.explain.picture import Picture, picture_of, row_to_show, title_of
-from lstm_readout.explain.plain import plain_of
-from lstm_readout.explain.rows import small_batch
-from lstm_readout.explain.sides import Reading, row_name, sides_of
+from lstm_readout.explain.plain_pytorch import plain_of
 from lstm_readout.explain.tensors import TensorLine, call_of, tensors_of
+from lstm_readout.explain.trace import Reading, row_name, sides_of
 from lstm_readout.tasks.base import Task
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from lstm_readout.explain.sides import Side
-from lstm_readout.lstm import LSTM, LSTMState
+from lstm_readout.explain.trace import Side
 from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.nn.lstm import LSTM, LSTMState
 
 TOLERANCE = 1e-5  # of the largest value, 1 at least: float32, and kernels that add in another order
 

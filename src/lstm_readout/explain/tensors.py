@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lstm_readout.explain.sides import Side, row_name
+from lstm_readout.explain.trace import Side, row_name
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The three models, one file each: plain ``torch.nn.Module`` that need torch and nothing else."""
 
-from lstm_readout.models.bridge import Bridge
 from lstm_readout.models.classify import Classifier
-from lstm_readout.models.encoder import Encoder
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.nn.bridge import Bridge
+from lstm_readout.nn.encoder import Encoder
 
 __all__ = ["Bridge", "Classifier", "Encoder", "LanguageModel", "Seq2Seq"]

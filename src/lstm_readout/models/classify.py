@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Unpack
 
-from lstm_readout.models.encoder import Encoder, EncoderArguments
-from lstm_readout.models.readouts import Readout, ReadoutName
+from lstm_readout.nn.encoder import Encoder, EncoderArguments
+from lstm_readout.nn.readout import Readout, ReadoutName
 
 
 class Classifier(nn.Module):

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Unpack
 
-from lstm_readout.dropout import SequenceDropout
-from lstm_readout.engine import step_before
 from lstm_readout.errors import UserError
-from lstm_readout.lstm import LSTMOutput, LSTMState, each_token
-from lstm_readout.models.encoder import Encoder, EncoderArguments
-from lstm_readout.models.head import Softmax, build_head, head_loss
+from lstm_readout.nn.dropout import SequenceDropout
+from lstm_readout.nn.encoder import Encoder, EncoderArguments
+from lstm_readout.nn.head import Softmax, build_head, head_loss
+from lstm_readout.nn.lstm import LSTMOutput, LSTMState
+from lstm_readout.nn.packed import each_token, step_before
 
 
 class LanguageModelOutput(NamedTuple):

@@ -14,13 +14,14 @@ from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Unpack
 
 from lstm_readout.errors import UserError
-from lstm_readout.lstm import LSTMOutput, LSTMState
-from lstm_readout.models.attention import AttentionName, check_attention
-from lstm_readout.models.attentive import AttentiveDecoder
-from lstm_readout.models.bridge import Bridge
-from lstm_readout.models.encoder import Encoder, EncoderArguments, reversed_rows
+from lstm_readout.models.attentive_decoder import AttentiveDecoder
 from lstm_readout.models.generate import LanguageModel, LanguageModelOutput
-from lstm_readout.models.head import Softmax
+from lstm_readout.nn.attention import AttentionName, check_attention
+from lstm_readout.nn.bridge import Bridge
+from lstm_readout.nn.encoder import Encoder, EncoderArguments
+from lstm_readout.nn.head import Softmax
+from lstm_readout.nn.lstm import LSTMOutput, LSTMState
+from lstm_readout.nn.packed import reversed_rows
 
 
 class Seq2Seq(nn.Module):

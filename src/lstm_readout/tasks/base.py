@@ -21,13 +21,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import Self
 
-from lstm_readout.checkpoint import hyper_parameters, read_checkpoint
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
-from lstm_readout.tasks.groups import build_optimizer
-from lstm_readout.tasks.optimizers import adamw
+from lstm_readout.models.checkpoint import hyper_parameters, read_checkpoint
 from lstm_readout.tokenizer import Vocabulary
+from lstm_readout.training.optimizers import adamw
+from lstm_readout.training.parameter_groups import build_optimizer
 
 Stage = Literal["train", "val", "test"]
 
@@ -96,6 +96,7 @@ class Task(LightningModule):
         self.grouping = {"no_decay": list(no_decay), "layer_lr_decay": layer_lr_decay}
         self.monitor, self.mode = monitor, mode
         self.config = config or {}
+        self.confusion: Tensor | None = None  # (C, C) of the last split measured: row = true label, column = predicted
         self._losses = RunningMean()
         self._plateaus: list[ReduceLROnPlateau] = []
 
@@ -136,9 +137,6 @@ class Task(LightningModule):
     def baselines(self, data: TextDataModule) -> dict[str, float]:
         """Return what needs no LSTM: name and metric -> score on the test (else validation) split."""
         return {}
-
-    def write_figures(self, folder: Path) -> None:
-        """Write what does not fit in a table of metrics, after the last test."""
 
     # What Lightning calls
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -13,14 +12,14 @@ from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
-from lstm_readout.baselines import bag_of_words_accuracy, majority_accuracy
 from lstm_readout.data.batches import ClassifyBatch
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
-from lstm_readout.models.adversarial import adversarial_loss
 from lstm_readout.models.classify import Classifier
+from lstm_readout.tasks.adversarial import adversarial_loss
 from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.metrics.baselines import bag_of_words_accuracy, majority_accuracy
 from lstm_readout.tokenizer import Vocabulary
 
 
@@ -49,7 +48,6 @@ class ClassifyTask(Task):
             raise UserError(f"task.adversarial: wanted a length, 0 or more, got {adversarial}.")
         self.label_smoothing, self.adversarial = label_smoothing, adversarial
         self.measures = nn.ModuleDict({stage: _measures(len(self.vocabulary.labels)) for stage in ("val", "test")})
-        self.confusion: Tensor | None = None  # (C, C) of the last split measured: row = true label, column = predicted
 
     @classmethod
     def sizes(cls, vocabulary: Vocabulary) -> dict[str, int]:
@@ -113,13 +111,6 @@ class ClassifyTask(Task):
                 self.model.arguments["vocab_size"],
             ),
         }
-
-    def write_figures(self, folder: Path) -> None:
-        """Write the confusion matrix as a table and a picture."""
-        if self.confusion is not None:
-            from lstm_readout.plots import plot_confusion
-
-            plot_confusion(self.confusion.tolist(), self.vocabulary.labels, folder)
 
     def _metrics(self, stage: Stage) -> dict[str, Metric]:
         return dict(self.measures[stage].items())  # pyright: ignore[reportCallIssue, reportReturnType]

@@ -11,19 +11,17 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from lstm_readout.baselines import unigram_loss
 from lstm_readout.data.batches import GenerateBatch
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.data.scored import ScoredRows
 from lstm_readout.errors import UserError
-from lstm_readout.kneser_ney import KneserNeyTrigrams, too_large
-from lstm_readout.lstm import LSTMState
 from lstm_readout.models.generate import LanguageModel
-from lstm_readout.models.head import check_label_smoothing
-from lstm_readout.ragged import Ragged
+from lstm_readout.nn.head import check_label_smoothing
+from lstm_readout.nn.lstm import LSTMState
 from lstm_readout.tasks.base import Stage, Task
-from lstm_readout.tasks.perplexity import (
+from lstm_readout.tasks.metrics.baselines import unigram_loss
+from lstm_readout.tasks.metrics.kneser_ney import KneserNeyTrigrams, too_large
+from lstm_readout.tasks.metrics.perplexity import (
     DynamicEvaluation,
     at_work,
     dynamic_loss,
@@ -32,7 +30,9 @@ from lstm_readout.tasks.perplexity import (
     units,
     unk_share,
 )
+from lstm_readout.tasks.metrics.predictions import ScoredRows
 from lstm_readout.tokenizer import Vocabulary
+from lstm_readout.tokenizer.ragged import Ragged
 
 log = logging.getLogger(__name__)
 

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.distributed import all_gather_object, get_world_size, is_available, is_initialized
 from torchmetrics import MeanMetric
 
-from lstm_readout.baselines import copy_source_bleu
 from lstm_readout.data.batches import TranslateBatch
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.decoding import check_beam, translate
-from lstm_readout.models.head import check_label_smoothing
+from lstm_readout.inference.decoding import check_beam, translate
 from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.metrics.baselines import copy_source_bleu
+from lstm_readout.tasks.metrics.torchtext_bleu import require_bleu, torchtext_bleu
 from lstm_readout.tokenizer import Vocabulary
-from lstm_readout.torchtext.bleu import require_bleu, torchtext_bleu
 
 
 class TranslateTask(Task):

@@ -4,9 +4,9 @@ Ids 0, 1 and 2 are ``<unk>``, ``<bos>`` and ``<eos>`` in every vocabulary. There
 packed. Every encoded text ends in ``<eos>``, so that an empty text still has one token to read.
 """
 
-from lstm_readout.tokenizer.kinds import Kind
-from lstm_readout.tokenizer.special import BOS, EOS, SPECIAL_TOKENS, UNK
-from lstm_readout.tokenizer.text import TextTokenizer
+from lstm_readout.tokenizer.fit import Kind
+from lstm_readout.tokenizer.special_tokens import BOS, EOS, SPECIAL_TOKENS, UNK
+from lstm_readout.tokenizer.text_tokenizer import TextTokenizer
 from lstm_readout.tokenizer.vocabulary import Vocabulary, unknown_rate
 
 __all__ = ["BOS", "EOS", "SPECIAL_TOKENS", "UNK", "Kind", "TextTokenizer", "Vocabulary", "unknown_rate"]

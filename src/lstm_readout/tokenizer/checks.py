@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from lstm_readout.errors import UserError, did_you_mean
-from lstm_readout.tokenizer.kinds import Kind
+from lstm_readout.tokenizer.fit import Kind
 
 SMALLEST = {"byte": 259, "bpe": 260, "unigram": 260}  # the special tokens, all bytes, and one to learn
+BLOCK_TEXTS, BLOCK_CHARACTERS = 1000, 4_000_000  # encoded together: encodings are far larger than the ids in them
 UNLIMITED = ("word", "basic_english", "char", "byte")  # a vocabulary that the texts themselves bound
 
 
@@ -40,3 +43,41 @@ def check_limit(max_length: int | None, keep: str) -> None:
         raise UserError(f"tokenizer.keep: there is no '{keep}'. {did_you_mean(keep, ('start', 'end'))}")
     if max_length is not None and max_length < 1:
         raise UserError(f"tokenizer.max_length: wanted 1 or more, or null for no limit, got {max_length}.")
+
+
+_HALF_CHARACTER = re.compile(".{0,20}[\ud800-\udfff].{0,20}", re.DOTALL)
+
+
+def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Give the texts in lists of a bounded size.
+
+    Raises:
+        UserError: one is no string, or holds half a character.
+    """
+    block: list[str] = []
+    characters = 0
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(
+                f"text {number + 1} of {len(texts)}: wanted a string, got {text!r} ({type(text).__name__})."
+            )
+        try:
+            text.encode()  # at a hundredth of the price of what follows; not every version of the backend refuses it
+        except UnicodeEncodeError as error:
+            raise not_unicode([text]) from error
+        if block and (len(block) == BLOCK_TEXTS or characters + len(text) > BLOCK_CHARACTERS):
+            yield block
+            block, characters = [], 0
+        block.append(text)
+        characters += len(text)
+    if block:
+        yield block
+
+
+def not_unicode(texts: Sequence[str]) -> UserError:
+    """Return what to tell of texts that the backend cannot read."""
+    shown = "".join(found[0] for found in map(_HALF_CHARACTER.search, texts) if found)
+    return UserError(
+        f"a text holds half a character (a lone surrogate), and cannot be read: {shown[:60]!a}. "
+        "Was its encoding guessed wrong? Save it as UTF-8."
+    )

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstm_readout.ragged import Ragged
-from lstm_readout.tokenizer.special import UNK
-from lstm_readout.tokenizer.text import TextTokenizer
+from lstm_readout.tokenizer.ragged import Ragged
+from lstm_readout.tokenizer.special_tokens import UNK
+from lstm_readout.tokenizer.text_tokenizer import TextTokenizer
 
 
 class Vocabulary(NamedTuple):

@@ -20,7 +20,7 @@ from lstm_readout.data.sources.files import (
 )
 from lstm_readout.data.sources.hub import read_hub, stream_hub
 from lstm_readout.data.sources.roles import select_roles, select_roles_of
-from lstm_readout.data.sources.rows import RowStream
+from lstm_readout.data.sources.row_stream import RowStream
 
 __all__ = [
     "DATA_FOLDER",

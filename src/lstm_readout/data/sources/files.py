@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 
 from datasets import Dataset
 
-from lstm_readout.data.sources.json_objects import read_objects, stream_objects
-from lstm_readout.data.sources.opening import FORMATS, not_allowed
-from lstm_readout.data.sources.parquet_table import read_parquet, stream_parquet
-from lstm_readout.data.sources.plain_text import (
+from lstm_readout.data.sources.csv_files import read_table, stream_table
+from lstm_readout.data.sources.json_files import read_objects, stream_objects
+from lstm_readout.data.sources.open_file import FORMATS, not_allowed
+from lstm_readout.data.sources.parquet_files import read_parquet, stream_parquet
+from lstm_readout.data.sources.row_stream import RowStream
+from lstm_readout.data.sources.text_files import (
     read_document,
     read_lines,
     read_parallel,
     stream_lines,
     stream_parallel,
 )
-from lstm_readout.data.sources.rows import RowStream
-from lstm_readout.data.sources.separated import read_table, stream_table
 from lstm_readout.errors import UserError, did_you_mean
 
 SPLITS = ("train", "validation", "test")

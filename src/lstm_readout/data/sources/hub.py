@@ -10,8 +10,8 @@ import datasets
 from datasets import Dataset, IterableDataset
 
 from lstm_readout.data.sources.files import DATA_FOLDER, SPLITS
-from lstm_readout.data.sources.opening import reason
-from lstm_readout.data.sources.rows import TEXT_COLUMN, RowStream
+from lstm_readout.data.sources.open_file import reason
+from lstm_readout.data.sources.row_stream import TEXT_COLUMN, RowStream
 from lstm_readout.errors import UserError
 
 ROWS = 100  # that a stream takes at once

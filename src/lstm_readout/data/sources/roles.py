@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, Features, Value
 
-from lstm_readout.data.sources.rows import RowStream
+from lstm_readout.data.sources.row_stream import RowStream
 from lstm_readout.errors import UserError
 
 

@@ -1,0 +1,125 @@
+"""Records of one recipe go in; its scores, its baselines and the line at the top of its YAML file come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from published.numbers import Scores, digits_of, minutes
+from published.records import MEASURES, Record, by_recipe
+
+NAMES = {"accuracy": "accuracy", "bleu": "BLEU", "loss": "loss"}
+BESIDE = {  # metrics that stand beside the one a task is judged by
+    "classify": ["macro_f1"],
+    "translate": ["chrf"],
+    "generate": ["perplexity", "bits_per_character", "bits_per_byte"],
+}
+BASELINES = {"copy source": "untranslated source"}
+CORES = {1: "one CPU core", 2: "two CPU cores"}
+
+
+class Recipe(NamedTuple):
+    """All runs of one recipe on one kind of device."""
+
+    name: str
+    device: str
+    records: list[Record]
+
+    @property
+    def first(self) -> Record:
+        """Return any run: what it says of data, units and settings holds for all."""
+        return self.records[0]
+
+    @property
+    def seeds(self) -> str:
+        """Return ``one seed`` or ``3 seeds``."""
+        return "one seed" if len(self.records) == 1 else f"{len(self.records)} seeds"
+
+    def scores(self, metric: str | None = None) -> Scores:
+        """Return a metric over the seeds; that which the task is judged by if none is named."""
+        metric = metric or self.first.measure
+        return Scores(metric, [record.metrics[metric] for record in self.records])
+
+    def beside(self) -> str:
+        """Return the other metrics of that split in a few words."""
+        stage = self.first.measure.split("/")[0]
+        names = [f"{stage}/{name}" for name in BESIDE[self.first.card["task"]]]
+        names += [name for name in self.first.metrics if name.startswith(f"{stage}/loss_")]  # other protocols
+        shown = [name for name in names if all(name in record.metrics for record in self.records)]
+        return ", ".join(f"{readable(name)} {self.scores(name)}" for name in shown)
+
+    def baselines(self) -> str:
+        """Return what needs no LSTM, by the same metric."""
+        end = f"_{MEASURES[self.first.card['task']]}"
+        told = []
+        for key in self.first.metrics:
+            name = key.removeprefix("baseline/").removesuffix(end).replace("_", " ")
+            if key.startswith("baseline/") and key.endswith(end):
+                mean = np.mean([record.metrics[key] for record in self.records])
+                told.append(f"{BASELINES.get(name, name)} {mean:.{digits_of(key)}f}")
+        return ", ".join(told)
+
+    @property
+    def timed(self) -> list[Record]:
+        """Return the runs on the most threads; those of other seeds, side by side on fewer, take longer."""
+        threads = [record.card["device"]["threads"] for record in self.records]
+        return [record for record, own in zip(self.records, threads, strict=True) if own == max(threads)]
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the mean time of the whole command; None where a run was resumed, so that nobody timed it."""
+        seconds = [record.card["seconds"] for record in self.timed]
+        return None if any(one is None for one in seconds) else float(np.mean(seconds))
+
+    def time(self) -> str:
+        """Return it in words; empty where it is not known."""
+        return "" if self.seconds is None else minutes(self.seconds)
+
+    def on(self) -> str:
+        """Return what computed, in words."""
+        device: dict[str, Any] = self.timed[0].card["device"]
+        if device["kind"] == "cpu":
+            cores = CORES.get(device["threads"], f"{device['threads']} CPU cores")
+            return f"{cores} with bf16" if device["precision"].startswith("bf16") else cores
+        return f"one {device['name']}" if device["processes"] == 1 else f"{device['processes']} {device['name']}"
+
+    def header(self) -> str:
+        """Return the line that must stand at the top of the recipe's YAML file."""
+        record, scores = self.first, self.scores()
+        stage, name = scores.name.split("/")
+        unit = f" {unit_of_one(record)}" if name == "loss" else ""
+        seeds = f", {self.seeds}" if len(self.records) == 1 else f" over {self.seeds}"
+        cost = f"{self.time()} on {self.on()}" if self.time() else f"on {self.on()}"
+        baselines = f" ({self.baselines()})" if self.baselines() else ""
+        split = "validation" if stage == "val" else stage
+        return f"{split} {NAMES[name]} {scores}{unit}{seeds}, {cost}{baselines}"
+
+
+def recipes_of(records: list[Record]) -> list[Recipe]:
+    """Group records into recipes; see ``by_recipe`` for what is refused."""
+    return [Recipe(*key, group) for key, group in by_recipe(records).items()]
+
+
+def readable(metric: str) -> str:
+    """Return a metric's name in words: ``val/bits_per_byte`` -> ``bits per byte``."""
+    name = metric.split("/")[-1]
+    return {"bleu": "BLEU", "chrf": "chrF", "macro_f1": "macro-F1"}.get(name, name.replace("_", " "))
+
+
+def unit_of_one(record: Record) -> str:
+    """Return the unit of the loss; a token of a character tokenizer is a character."""
+    unit = str(record.card["units"].get(record.measure, "nats"))
+    kinds = {tokenizer["kind"] for tokenizer in record.card["tokenizers"].values()}
+    return unit.replace("token", "character") if kinds == {"char"} else unit
+
+
+def header_of(path: Path) -> str:
+    """Return the comment at the top of a YAML file as one line."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# ").rstrip())
+    return " ".join(lines)

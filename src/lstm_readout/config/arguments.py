@@ -1,0 +1,117 @@
+"""Command-line arguments before Hydra sees them: free text is quoted, and the checkpoint names its task."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lstm_readout.config.hydra_main import refuse
+from lstm_readout.errors import UserError
+from lstm_readout.models.checkpoint import read_checkpoint
+
+FREE_TEXT = (
+    "text",
+    "target",
+    "attention_map",
+    "input",
+    "output",
+    "checkpoint",
+    "data.path",
+    "vectors.path",
+    "init_from",
+)  # values that are no expressions of Hydra's
+
+
+def given(arguments: list[str], key: str) -> str | None:
+    """Return the value of ``key=value``, the last one if there are several."""
+    values = [argument.split("=", 1)[1] for argument in arguments if argument.startswith(f"{key}=")]
+    return values[-1] if values else None
+
+
+def quoted(arguments: list[str]) -> list[str]:
+    """Quote the values of free text, so that commas, brackets and ``${`` in them mean themselves."""
+    return [
+        f"{key}={_quote(value)}"
+        if key in FREE_TEXT and separator and (key in ("text", "target") or not _is_plain(value))
+        else argument
+        for argument in arguments
+        for key, separator, value in (argument.partition("="),)
+    ]
+
+
+def with_task_of_checkpoint(arguments: list[str], group: str) -> list[str]:
+    """Add ``group=<the checkpoint's task>``, unless it is given; exit with 2 if the file cannot be used."""
+    path = given(arguments, "checkpoint")
+    if path is not None and given(arguments, group) is None:
+        try:
+            arguments = [f"{group}={read_checkpoint(path).task}", *arguments]
+        except UserError as error:
+            refuse(error)
+    return quoted(arguments)
+
+
+def with_checkpoint(arguments: list[str]) -> list[str]:
+    """Let a checkpoint stand for the task, model, tokenizer and data that are not given; quote free text."""
+    if given(arguments, "checkpoint") in (None, "null"):
+        return quoted(arguments)
+    groups = [group for group in ("data", "model", "tokenizer") if given(arguments, group) is None]
+    return with_task_of_checkpoint([*(f"~{group}" for group in groups), *arguments], "task")
+
+
+def of_run(arguments: list[str], needed: str) -> list[str]:
+    """Prepare the arguments of a command that makes a run folder; exit with 2 if the folder cannot be used.
+
+    Args:
+        arguments: of the command line.
+        needed: what the folder of ``resume=FOLDER`` must hold.
+    """
+    try:
+        arguments = quoted(_with_resumed(arguments, needed))
+        _check_folder(arguments)
+    except UserError as error:
+        refuse(error)
+    return arguments
+
+
+def _with_resumed(arguments: list[str], needed: str) -> list[str]:
+    """Put the overrides of the run that is resumed before those given now; it goes on in its own folder.
+
+    Args:
+        arguments: with ``resume=FOLDER``, or without.
+        needed: what such a folder must hold.
+
+    Raises:
+        UserError: the folder is not that of a run.
+    """
+    resumed = given(arguments, "resume")
+    if resumed in (None, "null"):
+        return arguments
+    recorded = Path(resumed) / ".hydra" / "overrides.yaml"
+    if not recorded.is_file() or not (Path(resumed) / needed).exists():
+        raise UserError(f"resume: '{resumed}' is no run folder with a {needed}.")
+    earlier = [str(line) for line in OmegaConf.load(recorded)]
+    return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
+
+
+def _check_folder(arguments: list[str]) -> None:
+    """Refuse a folder that holds a run: Hydra would write over its configuration before anything else could."""
+    folder = given(arguments, "hydra.run.dir")
+    if folder is not None and given(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
+        raise UserError(f"hydra.run.dir: '{folder}' holds a run already. Name another folder, or resume={folder}.")
+
+
+def _is_plain(value: str) -> bool:
+    """Say whether a path can stand as it is, or is quoted by the user already; a text is always quoted here.
+
+    ``{role: path, ...}`` is no path, but several of them.
+    """
+    return value == "null" or re.fullmatch(r"[\w./+-]+|'[^']*'|\"[^\"]*\"|\{.+:.+\}", value) is not None
+
+
+def _quote(value: str) -> str:
+    # A backslash before a quote would be read as an escape, and ${ as an interpolation
+    value = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    value = re.sub(r"(\\+)$", r"\1\1", value)
+    return "'" + value.replace("${", "\\${") + "'"

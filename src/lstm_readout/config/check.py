@@ -1,0 +1,84 @@
+"""A composed configuration goes in; every fault in it comes out as one error, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from lstm_readout.config.signature import UNKNOWN, accepts, complaint, parameters_of
+from lstm_readout.errors import UserError, did_you_mean
+
+
+def check_targets(config: DictConfig) -> None:
+    """Check every node that has a ``_target_`` against the signature of that target.
+
+    Raises:
+        UserError: lists all faults, one a line: unknown keys, wrong kinds of value, targets that are not
+            there, values that must still be given (``???``) and interpolations that lead nowhere.
+    """
+    faults: list[str] = []
+    faults.extend(_node_faults(_read_container(config, "", faults), ""))
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def _read_container(node: DictConfig | ListConfig, path: str, faults: list[str]) -> Any:
+    """Return plain dicts and lists, so that the checks meet no OmegaConf error; tell what cannot be read."""
+    if isinstance(node, ListConfig):
+        return [_read(node, index, _join(path, index), faults) for index in range(len(node))]
+    return {key: _read(node, key, _join(path, key), faults) for key in node}
+
+
+def _read(parent: DictConfig | ListConfig, key: Any, where: str, faults: list[str]) -> Any:
+    if OmegaConf.is_missing(parent, key):
+        faults.append(f"{where}: must be given, for example {where}=...")
+        return UNKNOWN
+    refers = OmegaConf.is_interpolation(parent, key)
+    try:
+        value = parent[key]
+    except InterpolationToMissingValueError:
+        return UNKNOWN  # told where the value is missing
+    except OmegaConfBaseException as error:
+        text = str(cast(Any, OmegaConf.to_container(parent, resolve=False))[key])
+        if "hydra:" not in text:  # ${hydra:...} has its values only inside a run
+            faults.append(f"{where}: cannot read '{text}': {str(error).splitlines()[0]}.")
+        return UNKNOWN
+    if isinstance(value, (DictConfig, ListConfig)):
+        # What an interpolation leads to is checked where it stands.
+        return UNKNOWN if refers else _read_container(value, where, faults)
+    return value
+
+
+def _join(path: str, key: Any) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _node_faults(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("_target_", UNKNOWN) not in (UNKNOWN, None):
+            yield from _target_faults(value, path)
+        for key, child in value.items():
+            yield from _node_faults(child, _join(path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _node_faults(child, _join(path, index))
+
+
+def _target_faults(node: dict[Any, Any], path: str) -> Iterator[str]:
+    try:
+        parameters = parameters_of(str(node["_target_"]))
+    except LookupError as error:
+        yield f"{_join(path, '_target_')}: {error.args[0]}"
+        return
+    for key, value in node.items():
+        name, where = str(key), _join(path, key)
+        if name.startswith("_") and name.endswith("_"):
+            continue
+        kind = parameters.kinds.get(name, parameters.others)
+        if kind is None:
+            yield f"{where}: {parameters.target} takes no '{name}'. {did_you_mean(name, parameters.kinds)}"
+        elif not accepts(kind, value):
+            yield f"{where}: {complaint(kind, value, where)}"

@@ -1,0 +1,126 @@
+"""JSON: an object a line, or one array of objects, which is read whole; numbers stay as they are written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from lstm_readout.data.sources.open_file import open_bytes, quoted
+from lstm_readout.data.sources.row_stream import RowStream
+from lstm_readout.data.sources.text_blocks import LONGEST_LINE, text_blocks
+from lstm_readout.errors import UserError
+
+FIRST_ROWS = 1000  # of a stream, whose names are its columns
+HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def objects(path: Path, longest: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file; a value is a text (numbers and truth values as written), None, a list or a dict.
+
+    Raises:
+        UserError: with the line that cannot be read or is no object.
+    """
+    if _is_array(path):
+        text = "".join(text for _, text in text_blocks(path))
+        halves = HALF_A_PAIR.search(text) is not None
+        for number, found in enumerate(_parsed(text, 1, path), 1):
+            yield _row(found, halves, f"row {number:,}", path)
+        return
+    for first, text in text_blocks(path, longest):
+        for line, one in enumerate(text.split("\n"), first):
+            if one.strip():
+                halves = HALF_A_PAIR.search(one) is not None
+                yield _row(_parsed(one, line, path), halves, f"line {line:,}", path)
+
+
+def read_objects(path: Path) -> Dataset:
+    """Return all rows, with a column for each name that any of them has."""
+    rows = list(objects(path))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Dataset.from_dict({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def stream_objects(path: Path) -> RowStream:
+    """Return rows that are read one by one; their columns are the names of the first ``FIRST_ROWS``.
+
+    Raises:
+        UserError: the file is one array, which only a reader of the whole can take apart.
+    """
+    if _is_array(path):
+        raise UserError(
+            f"data: '{path}' is one JSON array, which has to be read whole. Set data.streaming=false, or write one "
+            f"object a line: jq -c '.[]' {quoted(path)} > NEW_FILE.jsonl"
+        )
+    names = dict.fromkeys(name for row in islice(objects(path, LONGEST_LINE), FIRST_ROWS) for name in row)
+    return RowStream(partial(_object_rows, path), dict.fromkeys(names))
+
+
+def _object_rows(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for row in objects(path, LONGEST_LINE):
+        yield {name: row.get(name) for name in names}
+
+
+def _is_array(path: Path) -> bool:
+    with open_bytes(path) as file:
+        return file.read(4096).decode("utf-8-sig", errors="replace").lstrip().startswith("[")
+
+
+class _Twice(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+_PARSE = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object).decode
+
+
+def _parsed(text: str, line: int, path: Path) -> Any:
+    try:
+        return _PARSE(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"data: could not read '{path}', line {line + error.lineno - 1:,}: {error.msg} (column {error.colno}). "
+            "Wanted one object a line, or one array of objects."
+        ) from error
+    except _Twice as error:
+        raise UserError(
+            f"data: an object of '{path}', line {line:,} or below, names '{error}' twice. Rename or remove one."
+        ) from error
+    except RecursionError as error:
+        raise UserError(f"data: '{path}', line {line:,} is nested too deep to be read. Wanted plain values.") from error
+
+
+def _row(found: Any, halves: bool, where: str, path: Path) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise UserError(f"data: {where} of '{path}' is no object, but {str(found)[:40]!r}. Name its values.")
+    if halves:
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # half of a pair, as in "\ud83d" alone
+            raise UserError(
+                f"data: {where} of '{path}' holds an escape that is no character (half of a pair). Remove it."
+            ) from error
+    for name, value in found.items():
+        if isinstance(value, bool):
+            found[name] = json.dumps(value)
+    return found
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Return texts and nulls; or lists, where a value is a list or an object: no text column, but no error either."""
+    if any(isinstance(value, (list, dict)) for value in values):
+        return [[json.dumps(value, ensure_ascii=False)] for value in values]
+    return values

@@ -1,0 +1,66 @@
+"""Parquet: a table by columns; a stream reads only the columns that are asked for, some rows at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from datasets import Dataset, Features
+from datasets.table import InMemoryTable
+from pyarrow import parquet
+
+from lstm_readout.data.sources.open_file import open_bytes, reason
+from lstm_readout.data.sources.row_stream import RowStream, refuse_twins
+from lstm_readout.data.sources.text_blocks import BLOCK
+from lstm_readout.errors import UserError
+
+ROWS, BYTES = 1024, 1 << 20  # that a stream takes at once, at most and about
+
+
+def read_parquet(path: Path) -> Dataset:
+    """Return all rows."""
+    with _open_parquet(path) as file:
+        # A thread of Arrow's that still holds Python's bytes when the program ends aborts it
+        return Dataset(InMemoryTable(file.read(use_threads=False)))
+
+
+def stream_parquet(path: Path) -> RowStream:
+    """Return rows that are read a few at a time."""
+    with _open_parquet(path) as file:
+        return RowStream(partial(_parquet_rows, path), Features.from_arrow_schema(file.schema_arrow))
+
+
+def _parquet_rows(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    with _open_parquet(path, buffer_size=BLOCK) as file:
+        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+        width = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
+        rows = min(ROWS, BYTES // max(1, width)) or 1  # a row may be a whole book
+        for batch in file.iter_batches(batch_size=rows, columns=list(names), use_threads=False):
+            columns = [batch.column(name).to_pylist() for name in names]
+            for values in zip(*columns, strict=True):
+                yield dict(zip(names, values, strict=True))
+
+
+@contextlib.contextmanager
+def _open_parquet(path: Path, **options: Any) -> Iterator[parquet.ParquetFile]:
+    """Open a file for the ``with``; a gzip'd one is unpacked to the disk first, for parquet is read from its end."""
+    with open_bytes(path) as file, contextlib.ExitStack() as stack:
+        if path.suffix.lower() == ".gz":
+            unpacked = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(file, unpacked)
+            file = unpacked
+        try:
+            # Else a whole row group is read ahead, by a thread of Arrow's, and a file may be a single one
+            opened = parquet.ParquetFile(file, pre_buffer=False, **options)
+            refuse_twins(opened.schema_arrow.names, path)
+            yield opened
+        except UserError:
+            raise
+        except (pyarrow.ArrowException, OSError, ValueError) as error:
+            raise UserError(f"data: could not read '{path}' as parquet: {reason(error)}. Write it anew.") from error

@@ -1,0 +1,1 @@
+"""The doctor's checks, a file for each way of looking."""

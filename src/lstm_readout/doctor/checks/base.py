@@ -1,0 +1,179 @@
+"""What all checks work with: a ``Subject`` and its rows go in; how far logits move comes out.
+
+A ``Check`` is one question with its texts; its ``run`` takes an ``Examination`` and gives a ``Verdict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lstm_readout.doctor.module_under_test import Broken, Subject
+from lstm_readout.doctor.ragged_batch import Rows, even
+from lstm_readout.doctor.report import Report, Result, Status
+
+
+class Verdict(NamedTuple):
+    """What a check found."""
+
+    status: Status
+    difference: str
+    fix: str | None = None  # in place of the check's own, where more is known
+
+
+class Check(NamedTuple):
+    """One question about a module."""
+
+    name: str
+    done: str
+    expected: str
+    fix: str
+    run: Callable[[Examination], Verdict]
+    explained_by: tuple[str, ...] = ()  # checks whose mistake shows here as well
+
+    def of(self, side: str) -> Check:
+        """Return the same check of one side of a translator."""
+        names = tuple(f"{side}_{name}" for name in self.explained_by)
+        return self._replace(name=f"{side}_{self.name}", explained_by=(*self.explained_by, *names))
+
+
+class Examination:
+    """A module, its rows, and measures of what its logits do.
+
+    Args:
+        subject: the module.
+        rows: see ``small``.
+        vocabulary: ids that may stand in place of each other: two or more.
+    """
+
+    def __init__(self, subject: Subject, rows: Rows, vocabulary: Tensor) -> None:
+        self.subject, self.rows, self.vocabulary = subject, rows, vocabulary
+        self.even = even(rows)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Return the logits of ``rows``: (B, C) or (B, T, C)."""
+        return self.subject.logits(self.rows)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """Return the logits of all predictions: (predictions, C)."""
+        if not self.subject.each_step:
+            return self.logits
+        real = self.rows.real().to(self.logits.device)
+        return self.logits[:, : real.shape[1]][real[:, : self.logits.shape[1]]]
+
+    @property
+    def tolerance(self) -> float:
+        """Return what two calls may differ by, as a share of the logits' size: the order of sums is not the same."""
+        cuda = self.logits.is_cuda  # TF32
+        return max(5e-3 if cuda else 1e-4, 50 * torch.finfo(self.subject.dtype).eps)
+
+    @property
+    def least(self) -> float:
+        """Return what counts as a change where there should be one."""
+        return torch.finfo(self.subject.dtype).eps
+
+    def other(self, ids: Tensor, shift: int = 1) -> Tensor:
+        """Return other ids of the vocabulary in place of these."""
+        number = len(self.vocabulary)
+        place = torch.searchsorted(self.vocabulary, ids.contiguous()).clamp(max=number - 1)
+        place = (place + 1 + (shift - 1) % (number - 1)) % number
+        return self.vocabulary[place]
+
+    def moved(self, first: Tensor, second: Tensor, steps: Tensor | None = None) -> Tensor:
+        """Return how far each row's logits differ, as a share of the logits' size: (B,).
+
+        Args:
+            first, second: logits of the same rows.
+            steps: (B,) with predictions at every step: how many of them count; all real ones if not given.
+        """
+        difference = (first - second) if first.shape == second.shape else _common(first, second)
+        difference = difference.abs().nan_to_num(torch.inf)
+        if self.subject.each_step:
+            steps = self.rows.lengths[: len(first)] if steps is None else steps
+            counts = torch.arange(difference.shape[1], device=difference.device) < steps.to(difference.device)[:, None]
+            difference = difference.amax(-1).masked_fill(~counts, 0)
+        return difference.amax(-1) / self.scores.abs().max().clamp(min=1e-30)
+
+    def same(self, first: Tensor, second: Tensor, steps: Tensor | None = None) -> Verdict:
+        """Judge logits that must not differ."""
+        greatest = float(self.moved(first, second, steps).max())
+        return passed(greatest) if greatest <= self.tolerance else failed(share(greatest))
+
+    @cached_property
+    def dependence(self) -> Tensor:
+        """Return ``depends`` of the rows."""
+        return self.depends(self.rows)
+
+    def depends(self, rows: Rows) -> Tensor:
+        """Return whether row i's tokens move row j's logits, another row's or its own: (i, j) bool."""
+        before, found = self.subject.logits(rows), []
+        for i in range(len(rows.ids)):
+            ids = rows.ids.clone()
+            length = int(rows.lengths[i])
+            ids[i, :length] = self.other(ids[i, :length])
+            found.append(self.moved(before, self.subject.logits(rows._replace(ids=ids)), rows.lengths))
+        return torch.stack(found) > self.tolerance
+
+
+def examine(checks: Sequence[tuple[Examination, Check]], found: dict[str, Verdict] | None = None) -> Report:
+    """Run checks one after another; what a failed one explains is skipped.
+
+    Args:
+        checks: each with the examination that it belongs to.
+        found: a failure that is known before, and explains all others.
+    """
+    results: list[Result] = []
+    begun = next(iter(found or {}), None)
+    found = dict(found or {})
+    for examination, check in checks:
+        bad = [name for name, verdict in found.items() if verdict.status == "failed"]
+        cause = next((name for name in bad if name == begun or name in check.explained_by), None)
+        if check.name not in found:
+            found[check.name] = skipped(f"explained by {cause}") if cause else _run(examination, check)
+        verdict = found[check.name]
+        fix = check.fix if verdict.fix is None else verdict.fix
+        results.append(Result(check.name, verdict.status, check.done, check.expected, verdict.difference, fix))
+    return Report(results)
+
+
+def passed(difference: float | str) -> Verdict:
+    """Return that a check holds."""
+    return Verdict("passed", difference if isinstance(difference, str) else share(difference))
+
+
+def failed(difference: str, fix: str | None = None) -> Verdict:
+    """Return that a check found a mistake."""
+    return Verdict("failed", difference, fix)
+
+
+def warned(difference: str, fix: str | None = None) -> Verdict:
+    """Return that a check found something to look at."""
+    return Verdict("warned", difference, fix)
+
+
+def skipped(reason: str) -> Verdict:
+    """Return that a check does not apply."""
+    return Verdict("skipped", reason)
+
+
+def share(value: float) -> str:
+    """Tell a difference as a share of the logits' size."""
+    return "no difference" if value == 0 else f"logits differ by {value:.1g} of their size"
+
+
+def _run(examination: Examination, check: Check) -> Verdict:
+    try:
+        return check.run(examination)
+    except Broken as broken:
+        return failed(str(broken))
+
+
+def _common(first: Tensor, second: Tensor) -> Tensor:
+    steps = min(first.shape[1], second.shape[1])
+    return first[:, :steps] - second[:, :steps]

@@ -1,0 +1,135 @@
+"""Checks of single calls: shape, chance, state kept between calls, and scores that are no logits."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed, passed, skipped, warned
+from lstm_readout.doctor.module_under_test import Broken
+
+
+def _logits(examination: Examination) -> Verdict:
+    bad = int((~examination.scores.isfinite()).sum())
+    if bad:
+        return failed(f"{bad} of {examination.scores.numel()} scores are not finite")
+    return passed(f"{tuple(examination.logits.shape)}")
+
+
+def _random(examination: Examination) -> Verdict:
+    subject, rows = examination.subject, examination.even
+    return examination.same(subject.logits(rows), subject.logits(rows, seed=1), rows.lengths)
+
+
+def _state(examination: Examination) -> Verdict:
+    subject, rows = examination.subject, examination.even
+    first = subject.logits(rows)
+    verdict = examination.same(first, subject.logits(rows, fresh=False), rows.lengths)
+    if verdict.status == "failed":
+        return verdict._replace(difference=f"second call: {verdict.difference}")
+    subject.logits(rows._replace(ids=examination.other(rows.ids)), fresh=False, train=True)
+    verdict = examination.same(first, subject.logits(rows, fresh=False), rows.lengths)
+    if verdict.status == "failed":
+        return verdict._replace(difference=f"after a call in train mode: {verdict.difference}")
+    return verdict
+
+
+def _detached(examination: Examination) -> Verdict:
+    subject, rows = examination.subject, examination.even
+    weights = subject.recurrent_weights() or list(subject.module.parameters())
+    weights = [parameter for parameter in weights if parameter.requires_grad]
+    if not weights:
+        return skipped("no parameter is trained")
+    fresh = True
+    for step in ("first", "second"):
+        try:
+            loss = subject.with_graph(rows, fresh=fresh, train=True).square().mean()
+            if not loss.requires_grad:
+                return skipped("the logits carry no gradient")
+            torch.autograd.grad(loss, weights, allow_unused=True)
+        except (Broken, RuntimeError) as error:
+            if step == "first":
+                return skipped(f"the first training step {error}")
+            return failed(f"the second step raised: {str(error).split('. ')[0][:90]}")
+        fresh = False
+    return passed("two steps done")
+
+
+def _softmax(examination: Examination) -> Verdict:
+    scores = examination.scores
+    if scores.shape[-1] < 2:
+        return skipped("one class only")
+    normalized = (scores.sum(-1) - 1).abs().max() < 1e-3
+    if scores.min() >= 0 and scores.max() <= 1 and normalized:
+        return failed("every row of scores sums to 1, each in 0..1")
+    if scores.logsumexp(-1).abs().max() < 1e-3:
+        if _is_adaptive(examination):
+            return passed("log probabilities of an adaptive softmax, which has a loss of its own")
+        return warned("the scores are log probabilities: right for nll_loss, done twice in cross_entropy")
+    return passed("not normalized")
+
+
+def _start_loss(examination: Examination) -> Verdict:
+    if _is_adaptive(examination):
+        return skipped("an adaptive softmax gives all rare labels together the chance of one frequent label")
+    scores = examination.scores
+    uniform = math.log(scores.shape[-1])
+    loss = float((scores.logsumexp(-1) - scores.mean(-1)).mean())  # the mean over all labels, each as likely
+    told = f"{loss:.2f}, log(classes) = {uniform:.2f}"
+    return passed(told) if loss - uniform < 0.5 else warned(told)
+
+
+def _is_adaptive(examination: Examination) -> bool:
+    return any(isinstance(one, nn.AdaptiveLogSoftmaxWithLoss) for one in examination.subject.module.modules())
+
+
+LOGITS = Check(
+    "logits",
+    "called the module in eval mode",
+    "finite scores of shape (batch, classes), or (batch, steps, vocabulary) to generate",
+    "Return one row of scores for each row of token_ids, batch first. If that is how your module is made: "
+    "adaptor=lambda module, token_ids, lengths: ...",
+    _logits,
+)
+RANDOM = Check(
+    "random",
+    "called the module twice in eval mode, with two seeds",
+    "the same logits",
+    "F.dropout(x, p, training=self.training), or an nn.Dropout made in __init__; h_0 of zeros, not torch.randn.",
+    _random,
+    ("logits",),
+)
+STATE = Check(
+    "state",
+    "called it twice, and again after a call in train mode on other rows",
+    "the same logits: nothing is left from the call before",
+    "Do not keep self.hidden between calls: pass (h, c) in and return it, or set it to None where a new text begins.",
+    _state,
+    ("logits", "random"),
+)
+DETACHED = Check(
+    "detached",
+    "took two training steps, one after the other",
+    "each backward pass ends at its own step",
+    "Carry (h.detach(), c.detach()) into the next step; retain_graph=True only hides it.",
+    _detached,
+    ("logits",),
+)
+SOFTMAX = Check(
+    "softmax",
+    "looked at the scores of each prediction",
+    "logits, not probabilities: cross_entropy takes the softmax itself",
+    "Drop softmax from the module's last line, and take it where probabilities are shown.",
+    _softmax,
+    ("logits",),
+)
+START_LOSS = Check(
+    "start_loss",
+    "took the mean cross-entropy of the untrained module against all labels alike",
+    "log(classes), and less than 0.5 more",
+    "Make the last layer's first weights smaller (with tied weights: those of the embedding, std=0.1).",
+    _start_loss,
+    ("logits", "softmax"),
+)

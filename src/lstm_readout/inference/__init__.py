@@ -1,0 +1,7 @@
+"""Trained models at work, one file each task: load a checkpoint, call it with a list of strings."""
+
+from lstm_readout.inference.classify import Classified, DocumentClassifier
+from lstm_readout.inference.generate import TextGenerator
+from lstm_readout.inference.translate import Translator
+
+__all__ = ["Classified", "DocumentClassifier", "TextGenerator", "Translator"]

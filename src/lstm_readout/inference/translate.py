@@ -1,0 +1,254 @@
+"""Sources in, translations out; or translations that are given in, and their scores out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+from typing_extensions import Self, TypedDict, Unpack
+
+from lstm_readout.errors import UserError
+from lstm_readout.inference.decoding import (
+    Ensemble,
+    Int8LanguageModel,
+    check_beam,
+    forced_scores,
+    length_limits,
+    stepper_of,
+    translate,
+    translations,
+)
+from lstm_readout.inference.pipeline import Pipeline, check_texts, listed, packed_batches
+from lstm_readout.models.attentive_decoder import AttentiveDecoder, AttentiveState
+from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.tokenizer import BOS, EOS, Vocabulary
+from lstm_readout.tokenizer.ragged import Ragged, pack
+
+
+class Search(TypedDict, total=False):
+    """How a ``Translator`` searches; see its arguments."""
+
+    beam_size: int
+    length_penalty: float
+    n_best: int | None
+
+
+class Translation(NamedTuple):
+    """One translation of a text, with what the model gives it."""
+
+    text: str
+    log_probability: float  # in nats: of all tokens and the end, unless the text was cut
+    tokens: int  # that the log probability counts, the end among them
+
+
+class AttentionMap(NamedTuple):
+    """Where a translator looked while it wrote."""
+
+    source: list[str]  # S tokens
+    target: list[str]  # T tokens, <eos> last
+    weights: list[list[float]]  # (T, S); each row sums to 1
+
+
+class Translator(Pipeline):
+    """A trained translator: ``Translator.load(path, beam_size=5)(["Ein Hund rennt."])``.
+
+    Args:
+        model: a ``Seq2Seq``, or several as an ``Ensemble``.
+        vocabulary: see ``Pipeline``.
+        beam_size: hypotheses that are kept for each text; 1 takes the most probable token at every step (greedy).
+        length_penalty: above 0, a beam prefers longer translations; see ``beam_search``.
+        n_best: how many translations of each text ``lines`` gives, with their scores; None: the best alone, as text.
+
+    Raises:
+        UserError: for settings out of range, or more translations than the beam holds.
+    """
+
+    task = "translate"
+    model_type = Seq2Seq
+
+    def __init__(
+        self,
+        model: nn.Module,
+        vocabulary: Vocabulary,
+        *,
+        beam_size: int = 1,
+        length_penalty: float = 0.0,
+        n_best: int | None = None,
+    ) -> None:
+        super().__init__(model, vocabulary)
+        check_beam(beam_size, length_penalty)
+        if n_best is not None and not 1 <= n_best <= beam_size:
+            raise UserError(
+                f"n_best: wanted 1 to beam_size={beam_size}, for a beam finds no more, got {n_best}. "
+                f"Set beam_size={max(n_best, 2)}, or n_best=null."
+            )
+        assert isinstance(model, (Seq2Seq, Ensemble))
+        self.translator = model
+        self.stepper = stepper_of(model.decoder)
+        self.beam_size, self.length_penalty, self.n_best = beam_size, length_penalty, n_best
+
+    @classmethod
+    def load(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        path: str | Path,
+        device: str | torch.device = "cpu",
+        *,
+        int8: bool = False,
+        ensemble: Sequence[str | Path] = (),
+        **options: Unpack[Search],
+    ) -> Self:
+        """Rebuild the model from a checkpoint file.
+
+        Args:
+            path, device, int8: see ``Pipeline.load``.
+            ensemble: further checkpoints, which write together with the first; see ``Ensemble``.
+            options: those of the class.
+
+        Raises:
+            UserError: as ``Pipeline.load`` and ``with_others``.
+        """
+        if int8 and ensemble:
+            raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
+        model, vocabulary = cls.read(path, device, int8=int8)
+        if ensemble:
+            model = with_others(model, vocabulary, ensemble).to(device)
+        return cls(model, vocabulary, **options)
+
+    def __call__(self, texts: Sequence[str], max_length: int | None = None) -> list[str]:
+        """Translate each text; at most ``max_length`` tokens, or twice the source's and 20 more."""
+        check_texts(texts)
+        tokenizers, results = self.vocabulary.tokenizers, {}
+        for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
+            beam = (self.beam_size, self.length_penalty)
+            written = translate(self.translator, source_ids, max_length, *beam, stepper=self.stepper)
+            for row, ids in zip(rows.tolist(), written, strict=True):
+                results[row] = tokenizers["target"].decode(ids)
+        return [results[row] for row in range(len(texts))]
+
+    def best(self, texts: Sequence[str], number: int, max_length: int | None = None) -> list[list[Translation]]:
+        """Return up to ``number`` translations of each text, the best first; ``number`` is at most ``beam_size``."""
+        check_texts(texts)
+        tokenizers, results = self.vocabulary.tokenizers, {}
+        for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
+            beam = (self.beam_size, max_length, self.length_penalty)
+            found = translations(self.translator, source_ids, *beam, stepper=self.stepper)
+            limits = length_limits(source_ids, max_length)
+            for row, hypotheses, limit in zip(rows.tolist(), found, limits, strict=True):
+                results[row] = [
+                    Translation(tokenizers["target"].decode(ids), score, min(len(ids) + 1, limit))
+                    for ids, score in hypotheses[:number]
+                ]
+        return [results[row] for row in range(len(texts))]
+
+    @torch.inference_mode()
+    def score(self, texts: Sequence[str], targets: Sequence[str]) -> list[Translation]:
+        """Return the log probability of a given translation of each text.
+
+        Raises:
+            UserError: for lists of different length, or int8, whose steps are not those of a whole text.
+        """
+        check_texts(texts)
+        check_texts(targets)
+        if len(texts) != len(targets):
+            raise UserError(f"target: wanted one for each of {len(texts)} texts, got {len(targets)}.")
+        if isinstance(self.translator.decoder, Int8LanguageModel):
+            raise UserError("int8=true: a translation that is given is scored in float. Set int8=false.")
+        column, cut = self.vocabulary.tokenizers["target"].encode(list(targets))
+        if cut:
+            raise UserError("target: it is longer than the max_length of its tokenizer. Score a shorter one.")
+        results: dict[int, Translation] = {}
+        for rows, source_ids in packed_batches(self.vocabulary.tokenizers["source"], texts, self.device):
+            given = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
+            scores = forced_scores(self.translator.decoder, self.translator.encode(source_ids), given)
+            for row, ids, score in zip(rows.tolist(), given, scores.tolist(), strict=True):
+                results[row] = Translation(targets[int(row)], score, len(ids) + 1)
+        return [results[row] for row in range(len(texts))]
+
+    @torch.inference_mode()
+    def attention(self, text: str, target: str | None = None) -> AttentionMap:
+        """Return where the decoder looked while it wrote ``target``, or its own translation if none is given.
+
+        Raises:
+            UserError: the model has no attention, or is an ensemble.
+        """
+        model, tokenizers = self.translator, self.vocabulary.tokenizers
+        if isinstance(model, Ensemble):
+            raise UserError("attention_map: each model of an ensemble looks elsewhere. Leave ensemble out.")
+        decoder = model.decoder.model if isinstance(model.decoder, Int8LanguageModel) else model.decoder
+        if not (isinstance(decoder, AttentiveDecoder) and model.attends):
+            raise UserError(
+                "attention_map: this translator was trained with model.attention=none: its decoder reads the state "
+                "alone. Train one with model.attention=general (or dot, additive)."
+            )
+        ((_, source_ids),) = packed_batches(tokenizers["source"], [text], self.device)
+        if target is None:
+            (written,) = translate(model, source_ids, None, self.beam_size, self.length_penalty, stepper=self.stepper)
+        else:
+            written = tokenizers["target"].encode([target])[0].values[:-1].tolist()
+        state = model.encode(source_ids)
+        assert isinstance(state, AttentiveState)
+        inputs = _inputs([*written, EOS]).to(self.device)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        weights = decoder.weights(inputs, state)[0]  # (T, S)
+        if model.reverse_source:
+            weights = weights.flip(-1)
+        names = [tokenizers[role].tokens for role in ("source", "target")]
+        return AttentionMap(
+            [names[0][token_id] for token_id in source_ids.data.tolist()],
+            [names[1][token_id] for token_id in (*written, EOS)],
+            weights.tolist(),
+        )
+
+    def lines(self, texts: Sequence[str]) -> Iterator[str]:
+        """Yield one translation a text; with ``n_best`` one JSON object a text, with that many translations."""
+        if self.n_best is None:
+            for translation in self(texts):
+                yield translation.replace("\n", " ")
+        else:
+            for found in self.best(texts, self.n_best):
+                yield json.dumps({"translations": [as_values(one) for one in found]}, ensure_ascii=False)
+
+
+def as_values(translation: Translation) -> dict[str, str | float]:
+    """Return a scored translation as plain values, with its log probability per token."""
+    text, total, tokens = translation
+    rounded = {"log_probability": round(total, 6), "tokens": tokens, "per_token": round(total / tokens, 6)}
+    return {"text": text, **rounded}
+
+
+def with_others(model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | Path]) -> Ensemble:
+    """Return a translator and those of further checkpoints as one.
+
+    Args:
+        model: the first, a ``Seq2Seq``.
+        vocabulary: its own; that of each other must be the same.
+        paths: the other checkpoints.
+
+    Raises:
+        UserError: ``model`` does not translate, a file is not one of a translator, or its vocabulary is another one.
+    """
+    if not isinstance(model, Seq2Seq):
+        raise UserError("ensemble: only translators and classifiers work together. Leave it out.")
+    models, wanted = [model], vocabulary.to_dict()["tokenizers"]
+    for path in listed(paths):
+        other, its_vocabulary = Translator.read(path)
+        assert isinstance(other, Seq2Seq)
+        found = its_vocabulary.to_dict()["tokenizers"]
+        for role in ("target", "source"):
+            if found[role] != wanted[role]:
+                raise UserError(
+                    f"ensemble: '{path}' has another {role} vocabulary than the first checkpoint, so that their "
+                    "probabilities are of other tokens. Train all of them on the same data with the same tokenizer."
+                )
+        models.append(other)
+    return Ensemble(models).eval()
+
+
+def _inputs(token_ids: list[int]) -> PackedSequence:
+    """Return what the decoder is given to write these: ``<bos>`` and all but the last."""
+    column = Ragged.from_lists([token_ids])
+    return pack(column, torch.arange(1).numpy(), first=BOS)

@@ -1,0 +1,59 @@
+"""Packed rows: which row a token belongs to, how long rows are, and rows turned around."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+
+def lengths_of(batch_sizes: Tensor) -> Tensor:
+    """Return the lengths of the rows of packed data, longest first: (B,)."""
+    return (batch_sizes.unsqueeze(1) > torch.arange(int(batch_sizes[0]))).sum(0)
+
+
+def row_of_token(packed: PackedSequence) -> Tensor:
+    """Return for each packed token the row it belongs to, in the packed (longest first) order: (tokens,)."""
+    sizes, number = packed.batch_sizes.to(packed.data.device), len(packed.data)
+    starts = sizes.cumsum(0) - sizes  # (T,): where each step begins
+    # The size of the result is known: nothing waits for the device
+    return torch.arange(number, device=sizes.device) - starts.repeat_interleave(sizes, output_size=number)
+
+
+def step_before(packed: PackedSequence) -> Tensor:
+    """Return where the step before stands, for each packed token after the rows' first ones: (tokens - B,)."""
+    sizes = packed.batch_sizes.to(packed.data.device)
+    places = torch.arange(int(packed.batch_sizes[0]), len(packed.data), device=sizes.device)
+    return places - sizes[:-1].repeat_interleave(sizes[1:])
+
+
+def reversal(packed: PackedSequence) -> Tensor:
+    """Return for each packed token that of its row which takes its place when rows are turned around: (tokens,)."""
+    sizes = packed.batch_sizes.to(packed.data.device)
+    starts = sizes.cumsum(0) - sizes
+    steps = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)  # (tokens,)
+    rows = row_of_token(packed)
+    lengths = lengths_of(packed.batch_sizes).to(sizes.device)
+    return starts[lengths[rows] - 1 - steps] + rows
+
+
+def each_token(function: Callable[[Tensor], Tensor], sequence: Tensor | PackedSequence) -> Tensor | PackedSequence:
+    """Apply ``function`` to the last axis at every real step; the steps stay where they are.
+
+    Shapes: ``(..., I) -> (..., K)`` for a Tensor; the same on ``.data``, (tokens, I), of a PackedSequence.
+    """
+    if isinstance(sequence, PackedSequence):
+        return with_data(sequence, function(sequence.data))
+    return function(sequence)
+
+
+def with_data(packed: PackedSequence, data: Tensor) -> PackedSequence:
+    """Return ``data`` (tokens, ...) packed in the same order and lengths as ``packed``."""
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+def reversed_rows(packed: PackedSequence) -> PackedSequence:
+    """Turn each row around, its own last token first; lengths and order of the rows stay."""
+    return with_data(packed, packed.data[reversal(packed)])

@@ -1,7 +1,0 @@
-"""Trained models at work, one file each task: load a checkpoint, call it with a list of strings."""
-
-from lstm_readout.pipelines.classify import Classified, DocumentClassifier
-from lstm_readout.pipelines.generate import TextGenerator
-from lstm_readout.pipelines.translate import Translator
-
-__all__ = ["Classified", "DocumentClassifier", "TextGenerator", "Translator"]

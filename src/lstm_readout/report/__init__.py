@@ -1,0 +1,1 @@
+"""What a run says and leaves behind: tables on the console, files, plots."""

@@ -1,0 +1,43 @@
+"""What a run says at its end: metrics go in, ``metrics.json`` and a table come out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rich import get_console
+from rich.table import Table
+
+
+class ConsoleHandler(logging.Handler):
+    """Log through rich's console, so that lines and a progress bar do not overwrite each other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line, unwrapped where nobody watches."""
+        get_console().print(self.format(record), soft_wrap=True, markup=False, highlight=False)
+
+
+def print_table(metrics: Mapping[str, Any]) -> None:
+    """Print validation beside test, then baselines, the ceiling and the cost."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("metric", "validation", "test"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    numbers = {key: value for key, value in metrics.items() if not isinstance(value, str)}  # signatures: in the file
+    names = [key.split("/", 1)[1] for key in numbers if key.startswith(("val/", "test/"))]
+    for name in dict.fromkeys(names):
+        table.add_row(name, _number(metrics.get(f"val/{name}")), _number(metrics.get(f"test/{name}")))
+    held_out = "test" if any(key.startswith("test/") for key in metrics) else "validation"
+    for key, value in metrics.items():
+        if key.startswith("baseline/") or key == "ceiling":
+            cells = {"validation": "", "test": ""} | {held_out: _number(value)}
+            table.add_row(key.replace("/", ": "), cells["validation"], cells["test"], style="dim")
+    get_console().print(table)
+    told = f"{metrics['parameters']:,} parameters"
+    if "train/seconds" in metrics:
+        told += f", {metrics['train/seconds']:.0f} s of training, {metrics['train/tokens_per_second']:,.0f} tokens/s"
+    get_console().print(told, highlight=False)
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

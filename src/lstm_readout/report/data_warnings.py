@@ -1,0 +1,108 @@
+"""What a person must see in the data: the values of ``describe`` go in, sentences come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lstm_readout.data.duplicates import shortened
+
+TELL_DUPLICATES, TELL_UNKNOWN, TELL_CLASS = 0.01, 0.05, 0.9  # shares of rows, of tokens, of rows
+RARE = 2  # a label needs one row to learn from and one to be measured on
+MOST_NAMED = 5
+
+
+def warnings_of(report: Mapping[str, Any]) -> list[str]:
+    """Return what a person must see, worst first: each sentence has its number, and what to do."""
+    known = {split: part for split, part in report["splits"].items() if part is not None}
+    repeats = () if report["generated"] else (_leaks, _duplicates)
+    return [
+        warning
+        for find in (*repeats, _contradictions, _truncated, _empty, _unknown, _one_class, _rare_labels)
+        for split, part in known.items()
+        for warning in find(split, part)
+    ]
+
+
+def _leaks(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    for earlier, leak in part["leaks"].items():
+        if leak["rows"]:
+            other = f", {leak['other_label']:,} of them with another label" if leak["other_label"] else ""
+            example = leak["examples"][0]
+            text = next(example[role] for role in part["roles"])
+            yield (
+                f"LEAK: {_share_of(leak['rows'], part['rows'], split)} stand in {earlier} too{other}, for example "
+                f"row {example['row']:,}: '{text}'. What is measured on {split} looks better than it is: drop them "
+                "from one of the two."
+            )
+
+
+def _contradictions(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    if part["contradictions"]:
+        yield (
+            f"{_share_of(part['contradictions'], part['rows'], split)} have a text that stands there with "
+            "another label, too. No model can get all of them right: correct or drop them."
+        )
+
+
+def _truncated(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    for role, numbers in part["roles"].items():
+        if numbers["truncated"]:
+            yield (
+                f"{_share_of(numbers['truncated'], part['rows'], f'{split} {role}')} are longer than "
+                f"tokenizer.max_length={numbers['max_length']}: only their {numbers['keep']} is read. Raise it, or "
+                "tokenizer.max_length=null reads all."
+            )
+
+
+def _empty(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    for role, numbers in part["roles"].items():
+        if numbers["empty"]:
+            yield (
+                f"{_share_of(numbers['empty'], part['rows'], f'{split} {role}')} hold no token; they are read as "
+                f"<eos> alone. Drop them; if there are many, is data.columns.{role} the right column?"
+            )
+
+
+def _duplicates(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    if part["duplicates"] is not None and part["duplicates"] > TELL_DUPLICATES * part["rows"]:
+        yield (
+            f"{_share_of(part['duplicates'], part['rows'], split)} repeat an earlier one, and count that much "
+            "more. Drop them, unless they are meant."
+        )
+
+
+def _unknown(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    for role, numbers in part["roles"].items():
+        if numbers["unknown_rate"] > TELL_UNKNOWN:
+            yield (
+                f"{split} {role}: {100 * numbers['unknown_rate']:.1f} % of the tokens are unknown, and all look alike "
+                "to the model. Raise tokenizer.vocab_size, lower tokenizer.min_frequency, or set tokenizer=bpe."
+            )
+
+
+def _one_class(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    labels = part["labels"]
+    if labels is not None and labels["share"] > TELL_CLASS:
+        name = shortened(labels["most_frequent"])
+        yield (
+            f"{split}: {100 * labels['share']:.1f} % of the rows have the label '{name}', so always saying it is "
+            "that accurate. Choose by task.monitor=val/macro_f1, or give more rows of the others."
+        )
+
+
+def _rare_labels(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    if split != "train" or part["labels"] is None:
+        return
+    counts = part["labels"]["counts"]
+    rare = [name for name, count in counts.items() if count < RARE]
+    if rare:
+        named = ", ".join(f"'{shortened(name)}'" for name in rare[:MOST_NAMED]) + ", ..." * (len(rare) > MOST_NAMED)
+        yield (
+            f"{split}: {len(rare):,} of {len(counts):,} labels have fewer than {RARE} rows ({named}). Give more rows, "
+            "or merge or drop these labels."
+        )
+
+
+def _share_of(number: int, rows: int, what: str) -> str:
+    return f"{number:,} of {rows:,} {what} rows ({100 * number / rows:.2g} %)"

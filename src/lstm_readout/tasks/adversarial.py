@@ -1,0 +1,39 @@
+"""Documents as they are and as the model likes them least: a classifier and a batch go in, their loss comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from lstm_readout.models.classify import Classifier
+from lstm_readout.nn.packed import row_of_token
+
+SMALLEST = 1e-12  # of a gradient that still has a direction
+
+
+def adversarial_loss(
+    model: Classifier, token_ids: PackedSequence, loss: Callable[[Tensor], Tensor], length: float
+) -> Tensor:
+    """Return half of the loss of the documents and half of that of the same documents moved to where it rises most.
+
+    All vectors of a document together, v, are moved by ``r = length * g / |g|``, g being the gradient of the loss by v
+    (Miyato, Dai and Goodfellow 2017, "Adversarial Training Methods for Semi-Supervised Text Classification", section 3;
+    there the embedding is normalised as well). What is dropped is drawn anew for the moved ones.
+
+    Args:
+        model: its own parameters get the gradient of what is returned, r none.
+        token_ids: packed (tokens,), B documents.
+        loss: of logits (B, C), their mean.
+        length: of each document's r, in units of the embedding.
+    """
+    weight = model.encoder.embedding.weight  # (V, E)
+    still = weight.new_zeros(len(token_ids.data), weight.shape[1], requires_grad=True)
+    clean = loss(model(token_ids, still))
+    (gradient,) = torch.autograd.grad(clean, still, retain_graph=True)  # (tokens, E)
+    row = row_of_token(token_ids)
+    squares = gradient.new_zeros(int(token_ids.batch_sizes[0])).index_add_(0, row, gradient.square().sum(-1))
+    norm = squares.sqrt().clamp(min=SMALLEST)[row].unsqueeze(1)
+    return (clean + loss(model(token_ids, length * gradient / norm))) / 2

@@ -1,0 +1,1 @@
+"""What is measured of a task beside its loss, and baselines to hold it against."""

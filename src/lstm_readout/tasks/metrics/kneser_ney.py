@@ -1,0 +1,112 @@
+"""A trigram model with Kneser-Ney smoothing: the tokens of a text go in, the loss of another one comes out.
+
+What a text gives away by counting alone: a language model that does not beat it has learned nothing far.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_readout.tasks.metrics.predictions import ScoredRows
+
+MOST_TOKENS = 20_000_000  # of both splits together: a minute of one core, and 2 GB
+MOST_IDS = 2**21  # three of them in 63 bits
+BLOCK = 2**20  # tokens that are scored at a time
+FALLBACK = (0.5, 1.0, 1.5)  # discounts of text too small or too regular to estimate them: those of KenLM
+
+
+class _Counts(NamedTuple):
+    """The n-grams of one length, by number: their share after the discount, and what each context gives away."""
+
+    keys: np.ndarray  # (n,) rising; the context times V, plus the last token
+    shares: np.ndarray  # (n,) (count - discount) / total of the context
+    contexts: np.ndarray  # (m,) rising
+    given_away: np.ndarray  # (m,) what the shorter n-grams share out
+
+    def interpolate(self, keys: np.ndarray, vocab_size: int, shorter: np.ndarray) -> np.ndarray:
+        """Return the probability of each n-gram, (N,), from that of the n-gram without its first token."""
+        order = np.argsort(keys)  # neighbours are found near each other: several times as fast
+        ordered = keys[order]
+        place, known = _find(self.keys, ordered)
+        probability = np.where(known, self.shares[place], 0.0)
+        place, known = _find(self.contexts, ordered // vocab_size)
+        probability += np.where(known, self.given_away[place], 1.0) * shorter[order]
+        found = np.empty_like(probability)
+        found[order] = probability
+        return found
+
+
+class KneserNeyTrigrams:
+    """Interpolated, modified Kneser-Ney smoothing of trigrams.
+
+    Kneser and Ney 1995, "Improved backing-off for m-gram language modeling"; with the three discounts of Chen and
+    Goodman 1999, "An empirical study of smoothing techniques for language modeling". Shorter n-grams count in how many
+    contexts they occur, and under the unigrams lies a uniform distribution over all ids, so no token has probability 0.
+    Two ``<bos>`` stand before each row.
+
+    Args:
+        rows: the training text.
+        vocab_size: V.
+    """
+
+    def __init__(self, rows: ScoredRows, vocab_size: int) -> None:
+        self.vocab_size = size = vocab_size
+        keys = _joined(size, rows.before(), rows.inputs, rows.targets)
+        trigrams, counts = np.unique(keys, return_counts=True)
+        self.trigrams = _smooth(trigrams, counts, size)
+        bigrams, counts = np.unique(trigrams % size**2, return_counts=True)
+        self.bigrams = _smooth(bigrams, counts, size)
+        unigrams, counts = np.unique(bigrams % size, return_counts=True)
+        last = _smooth(unigrams, counts, size)  # their one context is the empty one
+        self.unigrams = np.full(size, last.given_away[0] / size)  # (V,)
+        self.unigrams[unigrams] += last.shares
+
+    def probabilities(self, before: np.ndarray, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the probability of each target after the two tokens before it: all (N,)."""
+        keys = _joined(self.vocab_size, before, inputs, targets)
+        by_bigrams = self.bigrams.interpolate(keys % self.vocab_size**2, self.vocab_size, self.unigrams[targets])
+        return self.trigrams.interpolate(keys, self.vocab_size, by_bigrams)
+
+    def loss(self, rows: ScoredRows) -> float:
+        """Return the mean loss of a text, nats per token."""
+        before, total = rows.before(), 0.0
+        for start in range(0, len(before), BLOCK):
+            block = slice(start, start + BLOCK)
+            total -= np.log(self.probabilities(before[block], rows.inputs[block], rows.targets[block])).sum()
+        return float(total / len(before))
+
+
+def too_large(tokens: int, vocab_size: int) -> str | None:
+    """Return why so many tokens are not counted, or None."""
+    if tokens > MOST_TOKENS:
+        return f"{tokens:,} tokens are more than {MOST_TOKENS:,}"
+    return f"{vocab_size:,} ids are more than {MOST_IDS:,}" if vocab_size > MOST_IDS else None
+
+
+def discounts(counts: np.ndarray) -> tuple[float, float, float]:
+    """Return what is taken from n-grams seen once, twice and more often (Chen and Goodman 1999, equation 26)."""
+    once, twice, thrice, four = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
+    if not (once and twice and thrice and four):
+        return FALLBACK
+    y = once / (once + 2 * twice)
+    taken = 1 - 2 * y * twice / once, 2 - 3 * y * thrice / twice, 3 - 4 * y * four / thrice
+    return taken if min(taken) > 0 else FALLBACK
+
+
+def _smooth(keys: np.ndarray, counts: np.ndarray, vocab_size: int) -> _Counts:
+    taken = np.array(discounts(counts))[np.minimum(counts, 3) - 1]  # (n,)
+    contexts, first, sizes = np.unique(keys // vocab_size, return_index=True, return_counts=True)
+    totals = np.add.reduceat(counts, first)  # (m,)
+    return _Counts(keys, (counts - taken) / np.repeat(totals, sizes), contexts, np.add.reduceat(taken, first) / totals)
+
+
+def _joined(vocab_size: int, first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:
+    return (first.astype(np.int64) * vocab_size + second) * vocab_size + third
+
+
+def _find(ordered: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each wanted key is (anywhere, if it is not there), and whether it is there."""
+    place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return place, ordered[place] == wanted

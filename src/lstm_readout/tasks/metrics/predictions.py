@@ -1,0 +1,55 @@
+"""Which token is predicted after which: an encoded column goes in, inputs and targets come out, token by token.
+
+Every way to score a split (one long pass, fresh states, adapting weights, counts of trigrams) predicts these tokens and
+no others, so that their losses stand side by side.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_readout.data.windows import join_stream
+from lstm_readout.tokenizer import BOS
+from lstm_readout.tokenizer.ragged import Ragged
+
+
+class ScoredRows(NamedTuple):
+    """Row i reads ``inputs[offsets[i]:offsets[i + 1]]`` and predicts the targets at the same places."""
+
+    inputs: np.ndarray  # (tokens,) the token before each target
+    targets: np.ndarray  # (tokens,)
+    offsets: np.ndarray  # (rows + 1,) int64
+
+    @classmethod
+    def of(cls, column: Ragged, stream: bool) -> ScoredRows:
+        """Return what is predicted of a column.
+
+        Args:
+            column: its rows end in ``<eos>``.
+            stream: all rows are one, ``<eos>`` between them is predicted, none at the end; else each row is a document
+                of its own, begins after ``<bos>``, and its ``<eos>`` is predicted.
+        """
+        if stream:
+            tokens = join_stream(column)
+            return cls(tokens[:-1], tokens[1:], np.array([0, len(tokens) - 1]))
+        inputs = np.empty_like(column.values)
+        inputs[1:] = column.values[:-1]
+        inputs[column.offsets[:-1]] = BOS
+        return cls(inputs, column.values, column.offsets)
+
+    def cut(self, length: int) -> ScoredRows:
+        """Return the same predictions in rows of ``length`` tokens, the last of each old row shorter."""
+        sizes = np.diff(self.offsets)
+        parts = -(-sizes // length)  # (rows,)
+        place = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+        starts = np.repeat(self.offsets[:-1], parts) + place * length
+        return self._replace(offsets=np.append(starts, self.offsets[-1]))
+
+    def before(self) -> np.ndarray:
+        """Return the token before each input, (tokens,): ``<bos>`` where a row begins."""
+        earlier = np.empty_like(self.inputs)
+        earlier[1:] = self.inputs[:-1]
+        earlier[self.offsets[:-1]] = BOS
+        return earlier

@@ -1,0 +1,159 @@
+"""A ``tokenizer.json`` that somebody else made goes in; its backend and its unknown, first and last token come out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from lstm_readout.errors import MOST_NAMED, UserError, did_you_mean
+from lstm_readout.tokenizer.byte_alphabet import BYTE_CHARACTERS, byte_token
+from lstm_readout.tokenizer.special_tokens import UNK
+
+NAMES = {  # what the tokens are called in the tokenizers that people use, the surest name first
+    "unk_token": ["<unk>", "[UNK]", "<UNK>", "<|unk|>"],
+    "bos_token": ["<s>", "<bos>", "<sos>", "<|begin_of_text|>", "<|startoftext|>", "<BOS>", "[BOS]", "[CLS]"],
+    # GPT-2's <|endoftext|> is both, but what begins a text is not needed
+    "eos_token": ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "<EOS>", "[EOS]", "[SEP]", "<|im_end|>"],
+}
+
+
+class Numbering:
+    """Ids of a backend <-> ids of this project, where 0, 1 and 2 are ``<unk>``, ``<bos>`` and ``<eos>``.
+
+    Args:
+        backend: the tokenizer.
+        special: the backend's ids of these three; None for one that it lacks.
+    """
+
+    def __init__(self, backend: Tokenizer, special: Sequence[int | None]) -> None:
+        ids = sorted(set(backend.get_vocab(with_added_tokens=True).values()))
+        others = [number for number in ids if number not in special]
+        self.theirs = np.array([*(-1 if number is None else number for number in special), *others])  # -1: none
+        self.ours = np.full(ids[-1] + 1, UNK, dtype=np.int32)
+        self.ours[self.theirs[self.theirs >= 0]] = np.flatnonzero(self.theirs >= 0)
+
+
+def read(path: str, named: dict[str, str | None]) -> tuple[Tokenizer, list[int | None]]:
+    """Return the backend of a file, and its ids of ``<unk>``, ``<bos>`` and ``<eos>``; None for one that it lacks.
+
+    Args:
+        path: the file.
+        named: ``unk_token``, ``bos_token`` and ``eos_token``; None for one that is to be found by its usual names.
+
+    Raises:
+        UserError: no such file, no tokenizer, a token that is not there, none that ends a text, or none for what is
+            unknown where the tokenizer does not know every text.
+    """
+    content = _content(Path(path).expanduser())
+    try:
+        backend = Tokenizer.from_str(json.dumps(content))
+    except Exception as error:  # the backend raises nothing more exact
+        raise UserError(
+            f"tokenizer.path: cannot read '{path}' as a tokenizer.json: {error}. "
+            "Save it anew with a current version of Hugging Face tokenizers."
+        ) from error
+    backend.no_truncation()
+    backend.no_padding()
+    if content["model"].get("dropout"):
+        backend.model.dropout = None  # else no text would be read the same way twice
+    vocab = backend.get_vocab(with_added_tokens=True)
+    tokens = {key: _find(key, name, vocab, content, path) for key, name in named.items()}
+    if tokens["eos_token"] is None:
+        raise UserError(
+            f"tokenizer.eos_token: '{path}' has no token by which a text usually ends. {_hint(content, 'eos_token')}"
+        )
+    if not _knows_every_byte(content, vocab):
+        tokens["unk_token"] = _unknown(backend, named["unk_token"], tokens["unk_token"], vocab, content, path)
+    return backend, [None if tokens[key] is None else vocab[str(tokens[key])] for key in NAMES]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if path.is_dir() and (path / "tokenizer.json").is_file():
+        raise UserError(f"tokenizer.path: '{path}' is a folder. Name the file: tokenizer.path={path}/tokenizer.json.")
+    if not path.is_file():
+        raise UserError(f"tokenizer.path: no such file: '{path}'. Give the tokenizer.json of a trained tokenizer.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"tokenizer.path: '{path}' is no JSON: {error}. Give a tokenizer.json.") from error
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise UserError(
+            f"tokenizer.path: '{path}' is no tokenizer: it has no 'model'. Give the tokenizer.json that Hugging Face "
+            "tokenizers writes, not vocab.json or tokenizer_config.json."
+        )
+    return content
+
+
+def _find(key: str, name: str | None, vocab: dict[str, int], content: dict[str, Any], path: str) -> str | None:
+    if name is None:
+        return next((usual for usual in NAMES[key] if usual in vocab), None)
+    if name not in vocab:
+        near = did_you_mean(name, vocab).partition("Valid:")[0].rstrip()
+        raise UserError(f"tokenizer.{key}: '{path}' has no token '{name}'. {near or _hint(content, key)}")
+    if name not in NAMES[key] and name not in _special_tokens(content):
+        raise UserError(
+            f"tokenizer.{key}: '{name}' of '{path}' is a token like any other, and stands in texts. "
+            f"{_hint(content, key)}"
+        )
+    return name
+
+
+def _special_tokens(content: dict[str, Any]) -> list[str]:
+    return [token["content"] for token in content.get("added_tokens") or [] if token.get("special")]
+
+
+def _hint(content: dict[str, Any], key: str) -> str:
+    """Return what to do where the token that is needed was not found."""
+    names = _special_tokens(content)
+    if not names:
+        return "It has no special tokens at all. Add them with Tokenizer.add_special_tokens(['<unk>', '<eos>'])."
+    return f"Its special tokens: {', '.join(names[:MOST_NAMED])}. Name one: tokenizer.{key}=..."
+
+
+def _unknown(
+    backend: Tokenizer,
+    named: str | None,
+    found: str | None,
+    vocab: dict[str, int],
+    content: dict[str, Any],
+    path: str,
+) -> str:
+    """Return the token of what is unknown; a model that has none would raise, or drop the text without a word."""
+    model = content["model"]
+    own = model.get("unk_token")
+    if model.get("unk_id") is not None:  # a unigram model
+        own = model["vocab"][model["unk_id"]][0]
+    if own in vocab:
+        if named not in (None, own):
+            raise UserError(
+                f"tokenizer.unk_token: the model of '{path}' writes '{own}' for what it does not know, not '{named}'. "
+                "Leave tokenizer.unk_token away."
+            )
+        return own
+    if found is None or "unk_id" in model:
+        raise UserError(
+            f"tokenizer.unk_token: '{path}' has no token for text that it does not know, which would be lost. "
+            f"{_hint(content, 'unk_token')}"
+        )
+    backend.model.unk_token = found
+    return found
+
+
+def _knows_every_byte(content: dict[str, Any], vocab: dict[str, int]) -> bool:
+    if content["model"].get("byte_fallback"):
+        return all(byte_token(number) in vocab for number in range(256))
+    parts = [*_parts(content.get("pre_tokenizer")), *_parts(content.get("normalizer"))]
+    return "ByteLevel" in parts and all(character in vocab for character in BYTE_CHARACTERS)
+
+
+def _parts(node: Any) -> Iterator[str]:
+    """Give the types of a pipeline's parts, however deep they stand."""
+    if isinstance(node, dict):
+        yield str(node.get("type"))
+        for part in [*node.get("pretokenizers", []), *node.get("normalizers", [])]:
+            yield from _parts(part)

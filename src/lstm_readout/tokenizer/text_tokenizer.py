@@ -1,0 +1,256 @@
+"""Text to ids and back, in training and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from lstm_readout.errors import UserError
+from lstm_readout.tokenizer.byte_alphabet import written
+from lstm_readout.tokenizer.checks import blocks, check_limit, check_training, not_unicode
+from lstm_readout.tokenizer.fit import Kind, fit
+from lstm_readout.tokenizer.from_file import Numbering, read
+from lstm_readout.tokenizer.piece_cache import CUTS, PieceEncoder, encode_whole
+from lstm_readout.tokenizer.ragged import Ragged, ended, joined
+from lstm_readout.tokenizer.special_tokens import BOS, EOS, SPECIAL_TOKENS, UNK
+from lstm_readout.tokenizer.word_rules import SPLITTERS, encode_split, joiner, splitter
+
+Keep = Literal["start", "end"]
+
+
+class TextTokenizer:
+    """A trained tokenizer with the length limit that its model was trained with.
+
+    Args:
+        backend: the ``tokenizers.Tokenizer``; its first three ids are ``SPECIAL_TOKENS``, unless ``special`` is given.
+        max_length: longest text in tokens, ``<eos>`` not counted; longer ones are cut. None: no limit.
+        keep: which part of a longer text stays, its ``start`` or its ``end``.
+        kind: what it was trained as; ``file`` for one that was not trained here, None for one of an old checkpoint.
+        dropout: share of merges that is skipped at random in training (``bpe``).
+        special: the backend's ids of ``<unk>``, ``<bos>`` and ``<eos>``, where they are not 0, 1 and 2; None for
+            a token that it lacks.
+        reverse: ids go from the last token that stays to the first, ``<eos>`` behind it: a model of these reads and
+            writes texts from their end.
+    """
+
+    def __init__(
+        self,
+        backend: Tokenizer,
+        max_length: int | None = None,
+        keep: str = "start",
+        *,
+        kind: str | None = None,
+        dropout: float = 0.0,
+        special: Sequence[int | None] | None = None,
+        reverse: bool = False,
+    ) -> None:
+        self.backend, self.max_length, self.keep = backend, max_length, keep
+        self.kind, self.dropout, self.special, self.reverse = kind, dropout, special, reverse
+        self._numbering = None if special is None else Numbering(backend, special)
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        *,
+        kind: Kind = "word",
+        vocab_size: int | None = 30_000,
+        min_frequency: int = 1,
+        lowercase: bool = False,
+        max_length: int | None = None,
+        keep: Keep = "start",
+        dropout: float = 0.0,
+        byte_fallback: bool | None = None,
+        reverse: bool = False,
+    ) -> TextTokenizer:
+        """Fit a vocabulary on ``texts``.
+
+        Args:
+            texts: the training split, and nothing else; read once.
+            kind: see ``docs/tokenizers.md``. ``byte``, ``char``, ``bpe`` and ``unigram`` know every text and give it
+                back unchanged; ``word``, ``basic_english`` and ``wordpiece`` know words.
+            vocab_size: most ids, the special ones counted. None: no limit (``word``, ``basic_english``, ``char``).
+            min_frequency: a token seen less often is unknown (``bpe``, ``wordpiece``: a pair seen less often is not
+                merged; ``byte`` and ``unigram`` have none).
+            lowercase: fold case first (``basic_english`` always does).
+            max_length, keep, reverse: see the class.
+            dropout: share of merges that is skipped, other ones each time, where a text is encoded for training (BPE
+                dropout, Provilkov et al. 2020; ``bpe`` only). The library draws by itself: no seed repeats it.
+            byte_fallback: read characters that training never showed as their UTF-8 bytes, not as ``<unk>``
+                (``char`` only, where it is True if not given).
+
+        Raises:
+            UserError: for an argument that is out of range or means nothing to this kind, a text that is none,
+                or texts that hold no token.
+        """
+        check_training(kind, vocab_size, min_frequency, dropout, byte_fallback)
+        check_limit(max_length, keep)
+        with_bytes = kind == "char" and byte_fallback is not False
+        try:
+            backend = fit(
+                kind,
+                texts,
+                vocab_size=vocab_size,
+                min_frequency=min_frequency,
+                lowercase=lowercase,
+                byte_fallback=with_bytes,
+            )
+        except UnicodeEncodeError as error:
+            raise not_unicode([error.object]) from error
+        size = backend.get_vocab_size()
+        if vocab_size is not None and size > vocab_size:
+            raise UserError(
+                f"tokenizer.vocab_size: the training texts have so many different characters that {kind} needs {size} "
+                f"ids or more, got {vocab_size}."
+            )
+        if size == len(SPECIAL_TOKENS):
+            raise UserError(
+                f"tokenizer: the training texts hold no {kind} token {max(min_frequency, 1)} time(s) or more. "
+                "Give more text, or lower tokenizer.min_frequency."
+            )
+        return cls(backend, max_length, keep, kind=kind, dropout=dropout, reverse=reverse)
+
+    @classmethod
+    def from_file(
+        cls,
+        texts: Iterable[str] = (),
+        *,
+        path: str,
+        unk_token: str | None = None,
+        bos_token: str | None = None,
+        eos_token: str | None = None,
+        max_length: int | None = None,
+        keep: Keep = "start",
+        reverse: bool = False,
+    ) -> TextTokenizer:
+        """Take a ``tokenizer.json`` of Hugging Face ``tokenizers`` as it is.
+
+        Its ids are renumbered, so that ``<unk>``, ``<bos>`` and ``<eos>`` are 0, 1 and 2 and the others follow in its
+        order. Nothing of the file cuts, pads or adds tokens: truncation, padding and post-processor are left out.
+
+        Args:
+            texts: not looked at; every way to a tokenizer is called with the training texts.
+            path: the file.
+            unk_token: the token of what it does not know; byte-level tokenizers need none.
+            bos_token: the token before a text; without one, id 1 is new.
+            eos_token: the token behind a text. All three are looked for by their usual names if not given.
+            max_length, keep, reverse: see the class.
+
+        Raises:
+            UserError: no such file, no tokenizer, or a token that is needed and not there.
+        """
+        check_limit(max_length, keep)
+        backend, special = read(path, {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token})
+        return cls(backend, max_length, keep, kind="file", special=special, reverse=reverse)
+
+    def __len__(self) -> int:
+        return self.backend.get_vocab_size() if self._numbering is None else len(self._numbering.theirs)
+
+    @property
+    def resamples(self) -> bool:
+        """Whether ``encode(training=True)`` gives other ids each time."""
+        return self.dropout > 0
+
+    @property
+    def joins_far(self) -> bool:
+        """Whether ``decode`` may place a word by others far before it: Moses pairs quotation marks."""
+        return self.kind in SPLITTERS
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """The text of each id: (ids,). A part of a character is written by its bytes, like ``<0xE2>``."""
+        ids = range(len(self)) if self._numbering is None else self._numbering.theirs.tolist()
+        pieces = [self.backend.id_to_token(number) if number >= 0 else None for number in ids]
+        special = [piece or name for piece, name in zip(pieces, SPECIAL_TOKENS, strict=False)]
+        return special + [written(piece or "", self.backend.decoder) for piece in pieces[len(special) :]]
+
+    def encode(self, texts: Sequence[str], *, training: bool = False) -> tuple[Ragged, int]:
+        """Return the ids of each text, ``<eos>`` at its end, and how many texts were cut at ``max_length``.
+
+        Args:
+            texts: any strings without lone surrogates.
+            training: draw other segmentations each time, if the tokenizer ``resamples``; otherwise no difference.
+
+        Raises:
+            UserError: one of the texts is no text.
+        """
+        encode = self._encode_drawing if training and self.resamples else self._encode
+        columns, cut = [], 0
+        for block in blocks(texts):
+            column, shortened = ended(self._renumbered(encode(block)), self.max_length, self.keep, self.reverse)
+            columns.append(column)
+            cut += shortened
+        return joined(columns), cut
+
+    def decode(self, token_ids: Iterable[int]) -> str:
+        """Return the text of the ids up to the first ``<eos>``."""
+        ids: list[int] = []
+        for token_id in token_ids:
+            if token_id == EOS:
+                break
+            ids.append(int(token_id))
+        if self.reverse:
+            ids.reverse()
+        if self._numbering is not None:
+            ids = [number for number in self._numbering.theirs[ids].tolist() if number >= 0]
+        join = joiner(self.kind)
+        if join is not None:
+            return join([self.backend.id_to_token(number) or "" for number in ids])
+        return self.backend.decode(ids, skip_special_tokens=False)
+
+    def without_half_character(self, text: str) -> str:
+        """Return a decoded text without the bytes of no whole character where its ids were cut.
+
+        That is at its end, and with ``reverse`` at its start.
+        """
+        return text.lstrip("\ufffd") if self.reverse else text.rstrip("\ufffd")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a checkpoint; ``from_dict`` is the way back."""
+        return {
+            "json": self.backend.to_str(),
+            "max_length": self.max_length,
+            "keep": self.keep,
+            "kind": self.kind,
+            "dropout": self.dropout,
+            "special": self.special,
+        } | ({"reverse": True} if self.reverse else {})  # told where it is so: the hash of every other stays
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TextTokenizer:
+        """Rebuild what ``to_dict`` gave, in an old checkpoint too."""
+        return cls(
+            Tokenizer.from_str(values["json"]),
+            values["max_length"],
+            values["keep"],
+            kind=values.get("kind"),
+            dropout=values.get("dropout", 0.0),
+            special=values.get("special"),
+            reverse=values.get("reverse", False),
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., TextTokenizer], tuple[dict[str, Any]]]:
+        """Leave what was remembered behind: a copy, and its fingerprint, follow from what was learned alone."""
+        return TextTokenizer.from_dict, (self.to_dict(),)
+
+    @cached_property
+    def _encode(self) -> Callable[[list[str]], Ragged]:
+        if self.kind in SPLITTERS:
+            return partial(encode_split, self.backend, splitter(self.kind))
+        cut = CUTS.get(self.kind or "")
+        return partial(encode_whole, self.backend) if cut is None else PieceEncoder(self.backend, cut)
+
+    @cached_property
+    def _encode_drawing(self) -> Callable[[list[str]], Ragged]:
+        backend = Tokenizer.from_str(self.backend.to_str())  # a copy, so that nothing else ever draws
+        backend.model.dropout = self.dropout  # pyright: ignore[reportAttributeAccessIssue]
+        return partial(encode_whole, backend)
+
+    def _renumbered(self, column: Ragged) -> Ragged:
+        values = column.values if self._numbering is None else self._numbering.ours[column.values]
+        # A vocabulary of words may hold "<eos>" as the word that it is in somebody's text
+        return Ragged(np.where((values == BOS) | (values == EOS), np.int32(UNK), values), column.offsets)

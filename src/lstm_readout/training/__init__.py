@@ -1,0 +1,1 @@
+"""What trains any task: trainer, optimizers, schedules and callbacks. Nothing here knows a task or a model."""

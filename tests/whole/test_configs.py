@@ -1,0 +1,128 @@
+"""What stands in configs/ works: each choice of each group composes and trains a few steps."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from lstm_readout.commands.train import main
+from lstm_readout.config.check import check_targets
+from lstm_readout.tokenizer import TextTokenizer
+from lstm_readout_test_tools import has_torchtext
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = ["debug=limited", "model.hidden_size=16", "model.embedding_size=8"]
+CORPORA = ["imdb", "multi30k", "tinyshakespeare", "trec"]
+TASKS = ["classify", "generate", "translate"]
+SERVES = {"imdb": {"classify", "generate"}, "trec": {"classify", "generate"}, "tinyshakespeare": {"generate"}}
+SERVES["multi30k"] = {"translate", "generate"}
+NEEDS = {"tokenizer=file": ["tokenizer.path=tokenizer.json"]}
+BEGINS_WITH = {  # a language model, which gives the sizes
+    "imdb_transfer_gpu": "imdb_words_gpu",
+    "imdb_transfer_hour": "imdb_words_hour",
+    "trec_hour": "imdb_words_hour",
+    "trec_transfer": "imdb_words",
+}
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def _real_data():
+    if not os.environ.get("LSTM_READOUT_DATA"):
+        pytest.skip("LSTM_READOUT_DATA is not set")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "group",
+    [
+        *("optimizer", "scheduler"),
+        *(
+            pytest.param(group, marks=pytest.mark.slow)
+            for group in ("tokenizer", "callbacks", "doctor", "logger", "debug")
+        ),
+    ],
+)
+def test_every_choice_trains_a_few_steps(task, group):
+    TextTokenizer.train(["some words of a tokenizer"], kind="bpe").backend.save("tokenizer.json")
+    chosen = choices(group)
+    if group == "tokenizer":  # which knows nothing of tasks: each is trained with one of them
+        chosen = chosen[TASKS.index(task) :: len(TASKS)]
+    for choice in chosen:
+        if choice == "torchtext" and not has_torchtext():
+            continue  # tests/torchtext_lane
+        small = [argument for argument in SMALL if not (group == "debug" and argument.startswith("debug"))]
+        argument = f"{group}={choice}"
+        main([f"task={task}", argument, *NEEDS.get(argument, []), "data.max_rows=200", *small])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["task=classify", "model.bidirectional=true", "model.num_layers=2", "model.dropout=0.1"],
+        ["task=classify", "model.cell=gru", "data.max_tokens=300", "model.chrono_init=50"],
+        ["task=classify", "task.adversarial=0.5", "model.word_dropout=0.1", "model.readout=concat"],
+        ["task=classify", "model.proj_size=5", "model.batch_first=true", "model.bias=false"],
+        ["task=generate", "data.stream=true", "data.window=20", "data.batch_size=4"],
+        ["task=generate", "model.cell=rnn", "model.num_layers=2", "model.batch_first=true"],
+        ["task=translate", "model.bidirectional=true", "model.encoder.num_layers=2", "model.decoder.hidden_size=24"],
+        ["task=translate", "model.encoder.cell=gru", "model.decoder.proj_size=7", "model.reverse_source=true"],
+        ["task=translate", "model.feed_state=true", "model.bidirectional=true"],
+        ["task=translate", "model.batch_first=true", "model.forget_bias=1.0", "task.label_smoothing=0.1"],
+        ["task=translate", "model.forget_bias=0.0", "model.encoder.chrono_init=20"],
+    ],
+    ids=lambda overrides: " ".join(overrides),
+)
+def test_every_shape_of_model_trains_a_few_steps(overrides):
+    main([*SMALL, "data.max_rows=200", *overrides])
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_composes(experiment):
+    with initialize_config_module("lstm_readout.configs", version_base="1.3"):
+        config = compose("train", [f"experiment={experiment}"])
+    for name in ("task", "model", "data", "tokenizer", "optimizer", "scheduler"):
+        check_targets(OmegaConf.create({"model": config.model, name: config[name]}))
+
+
+@pytest.mark.parametrize("experiment", sorted(BEGINS_WITH))
+def test_an_experiment_that_begins_with_a_language_model_says_which_is_missing(experiment, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([f"experiment={experiment}", "data=sample"])
+    assert stop.value.code == 2
+    wanted = f"init_from: no such file: 'the run folder of experiment={BEGINS_WITH[experiment]}'"
+    assert wanted in capsys.readouterr().err
+    assert not list(Path().rglob("*.ckpt"))
+
+
+@pytest.mark.usefixtures("_real_data")
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment_trains_a_few_steps(experiment):
+    small, begins = [*SMALL, "model.embedding_size=16"], []  # of one width, for what ties them
+    if experiment in BEGINS_WITH:
+        main([f"experiment={BEGINS_WITH[experiment]}", "data.max_rows=500", "hydra.run.dir=lm", *small])
+        begins = ["init_from=lm"]
+    main([f"experiment={experiment}", "data.max_rows=500", *small, *begins])
+
+
+@pytest.mark.usefixtures("_real_data")
+@pytest.mark.parametrize(("corpus", "task"), [(c, t) for c in CORPORA for t in TASKS])
+def test_a_corpus_serves_every_task_whose_roles_it_has(corpus, task, capsys):
+    arguments = [f"task={task}", f"data={corpus}", "data.max_rows=300", "tokenizer.max_length=60", *SMALL]
+    if task in SERVES[corpus]:
+        main(arguments)
+    else:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        assert "has no column" in capsys.readouterr().err

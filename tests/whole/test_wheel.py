@@ -1,0 +1,125 @@
+"""What pip installs is whole: the wheel, outside the clone, trains, predicts, and finds its configs."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    # sdist, then the wheel from the sdist: what is missing from the one is missing from the other
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(REPOSITORY)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """An environment without the clone; what the wheel depends on is lent by this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    (packages,) = folder.glob("lib/python*/site-packages")
+    # Path lines, not site folders: .pth files in them, such as an editable install's, are not read
+    lent = [folder for folder in sys.path if folder.endswith("site-packages")]
+    (packages / "lent.pth").write_text("\n".join(lent) + "\n")
+    command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(built)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return folder / "bin"
+
+
+def run(program, *arguments, folder, **options):
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    command = [program, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, **options)
+
+
+def test_the_wheel_holds_every_module_and_every_config(built):
+    names = set(zipfile.ZipFile(built).namelist())
+    for path in (REPOSITORY / "src" / "lstm_readout").rglob("*.py"):
+        assert f"lstm_readout/{path.relative_to(REPOSITORY / 'src' / 'lstm_readout')}" in names
+    for path in (REPOSITORY / "configs").rglob("*.yaml"):
+        assert f"lstm_readout/configs/{path.relative_to(REPOSITORY / 'configs')}" in names
+    assert "lstm_readout/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests/", "scripts/"))]
+
+
+def test_the_installed_command_trains_and_predicts(installed, tmp_path):
+    where = run(installed / "python", "-c", "import lstm_readout; print(lstm_readout.__file__)", folder=tmp_path)
+    assert str(REPOSITORY) not in where.stdout
+    trained = run(
+        *(installed / "lstm-readout", "train", "task=classify", "debug=limited", "hydra.run.dir=mine"), folder=tmp_path
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "this task reads h_n[-1]" in trained.stdout
+    predicted = run(
+        *(installed / "lstm-readout", "predict", "checkpoint=mine/checkpoints/best.ckpt", "text=a good film"),
+        folder=tmp_path,
+    )
+    assert predicted.returncode == 0, predicted.stderr
+    assert '"label"' in predicted.stdout
+
+
+def test_a_task_of_another_project_needs_new_files_only(installed, tmp_path):
+    """A subclass in a module of its own and two configs in a folder of its own, chosen with --config-dir."""
+    (tmp_path / "mine.py").write_text(
+        "from lstm_readout.tasks import ClassifyTask\n\n\nclass StarsTask(ClassifyTask):\n    name = 'stars'\n",
+    )
+    for group, lines in {
+        "task": "_target_: mine.StarsTask\nmonitor: val/macro_f1\nmode: max\n",
+        "model": "_target_: lstm_readout.models.Classifier\nhidden_size: 8\nembedding_size: 8\n",
+    }.items():
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        (tmp_path / "conf" / group / "stars.yaml").write_text(lines)
+    arguments = ["--config-dir", "conf", "task=stars", "debug=limited", "hydra.run.dir=run"]
+    trained = run(installed / "python", "-m", "lstm_readout.commands.cli", "train", *arguments, folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    evaluated = run(
+        *(installed / "python", "-m", "lstm_readout.commands.cli", "evaluate", "checkpoint=run/checkpoints/best.ckpt"),
+        *("--config-dir", "conf"),
+        folder=tmp_path,
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "macro_f1" in evaluated.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage: lstm-readout COMMAND"),
+        (["trian"], "Did you mean 'train'?"),
+        (["train", "task=clasify"], "Did you mean 'classify'?"),
+        (["train", "data=imbd"], "Did you mean 'imdb'?"),
+        (["train", "tokenizer=wrod"], "Did you mean 'word'?"),
+        (["train", "model.hiden_size=3"], "Did you mean 'model.hidden_size'?"),
+        (["train", "model.hidden_size=abc"], "model.hidden_size: wanted int"),
+        (["train", "data.batch_size=abc"], "data.batch_size: wanted int"),
+        (["train", "+tokenizer.vocab=3"], "takes no 'vocab'"),
+        (["train", "task=generate", "model.bidirectional=true"], "the future would leak"),
+        (["train", "model.hidden_size=0"], "hidden_size must be greater than zero"),
+        (["train", "data=files"], "data.path: which file?"),
+        (["train", "data=files", "data.path=nowhere.csv"], "no such file: 'nowhere.csv'"),
+        (["train", "data=files", "data.path=r.csv", "data.columns.text=review"], "it has: words, label"),
+        (["train", "trainer.accelerator=quantum"], "trainer:"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_message_and_leaves_nothing(installed, tmp_path, arguments, message):
+    (tmp_path / "r.csv").write_text("words,label\na,b\n")
+    done = run(installed / "lstm-readout", *arguments, folder=tmp_path)
+    told = done.stdout + done.stderr
+    assert message in told
+    assert "Traceback" not in told
+    assert done.returncode == (2 if arguments else 0)
+    assert not list(tmp_path.rglob("*.ckpt"))
