@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lstm_readout.commands import evaluate, train
-from lstm_readout.data import samplers as batching
+from lstm_readout.data import windows
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.windows import evaluation_stream
 from lstm_readout.errors import UserError
@@ -91,19 +91,19 @@ def long_text(tokens: int, seed: int = 0) -> list[int]:
 def test_however_many_columns_and_steps_the_loss_is_that_of_a_straight_pass(ids, targets, columns, window):
     model, tokens = build(), np.array([BOS, *ids])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "EVAL_TARGETS", targets)
-        patch.setattr(batching, "EVAL_COLUMNS", columns)
-        patch.setattr(batching, "WARM_UP", len(tokens))
+        patch.setattr(windows, "EVAL_TARGETS", targets)
+        patch.setattr(windows, "EVAL_COLUMNS", columns)
+        patch.setattr(windows, "WARM_UP", len(tokens))
         found = stream_loss(model, tokens, window)
     assert found == pytest.approx(float(straight_pass(model, tokens[:-1], tokens[1:]).mean()), rel=1e-5)
 
 
 def test_a_warm_up_of_512_tokens_is_as_good_as_all_of_the_past():
-    model, tokens = build(), np.array([BOS, *long_text(3 * batching.EVAL_TARGETS)])
+    model, tokens = build(), np.array([BOS, *long_text(3 * windows.EVAL_TARGETS)])
     columns = int(evaluation_stream(tokens)[10].inputs.batch_sizes[0])
     assert columns == 3
     expected = float(straight_pass(model, tokens[:-1], tokens[1:]).mean())
-    for window in (batching.EVAL_WINDOW, 1000):
+    for window in (windows.EVAL_WINDOW, 1000):
         assert stream_loss(model, tokens, window) == pytest.approx(expected, rel=1e-6)
 
 

@@ -161,7 +161,7 @@ def _own_folder(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("_own_folder")
 def test_each_epoch_trains_one_layer_more(monkeypatch, capsys):
     monkeypatch.setattr(KeepMoved, "moved", [])
-    main([*SMALL, "callbacks=gradual_unfreezing", "+callbacks.keep={_target_: test_groups.KeepMoved}"])
+    main([*SMALL, "callbacks=gradual_unfreezing", "+callbacks.keep={_target_: test_parameter_groups.KeepMoved}"])
     every = KeepMoved.moved[-1]
     found = layers_below_head(every)
     assert {depth for depth in found.values()} == {0, 1, 2, 3}

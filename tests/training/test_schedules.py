@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from lstm_readout.commands.train import main
 from lstm_readout.errors import UserError
-from lstm_readout.training import optimizers
+from lstm_readout.training import schedules
 
 LR = 0.5
 
@@ -62,13 +62,13 @@ FORMULAS = {
 @pytest.mark.parametrize("name", sorted(FORMULAS))
 def test_a_schedule_is_its_formula(name):
     options, formula = FORMULAS[name]
-    found = rates(getattr(optimizers, name), 60, total_steps=60, **options)
+    found = rates(getattr(schedules, name), 60, total_steps=60, **options)
     assert found == pytest.approx([formula(t) for t in range(60)])
     assert max(found) == pytest.approx(LR)
 
 
 def test_one_cycle_is_torchs_with_the_same_peak():
-    found = rates(optimizers.one_cycle, 50, total_steps=50, warmup=0.3)
+    found = rates(schedules.one_cycle, 50, total_steps=50, warmup=0.3)
     expected = rates(lambda o: OneCycleLR(o, max_lr=LR, total_steps=50, cycle_momentum=False), 50)
     assert found == pytest.approx(expected)
     assert found[14] == LR
@@ -79,7 +79,7 @@ def test_one_cycle_is_torchs_with_the_same_peak():
 def test_momentum_turns_with_the_cycle_if_asked_to():
     for cycle in (False, True):
         adam = optimizer(AdamW, betas=(0.9, 0.999))
-        schedule = optimizers.one_cycle(adam, total_steps=10, cycle_momentum=cycle)
+        schedule = schedules.one_cycle(adam, total_steps=10, cycle_momentum=cycle)
         betas = []
         for _ in range(9):
             adam.step()
@@ -89,10 +89,10 @@ def test_momentum_turns_with_the_cycle_if_asked_to():
 
 
 def test_warm_up_is_a_share_or_a_number_of_steps():
-    share = rates(optimizers.linear, 40, total_steps=40, warmup=0.25)
-    assert share == rates(optimizers.linear, 40, total_steps=40, warmup=10)
+    share = rates(schedules.linear, 40, total_steps=40, warmup=0.25)
+    assert share == rates(schedules.linear, 40, total_steps=40, warmup=10)
     assert share[:10] == pytest.approx([LR * t / 10 for t in range(1, 11)])
-    assert rates(optimizers.linear, 3, total_steps=40, warmup=0)[0] == LR
+    assert rates(schedules.linear, 3, total_steps=40, warmup=0)[0] == LR
 
 
 SCHEDULES = st.sampled_from(["linear", "cosine", "inverse_sqrt", "slanted_triangular", "constant", "one_cycle"])
@@ -101,13 +101,13 @@ SCHEDULES = st.sampled_from(["linear", "cosine", "inverse_sqrt", "slanted_triang
 @given(SCHEDULES, st.integers(1, 40), st.floats(0, 50))
 def test_every_length_has_a_rate_for_every_step(name, total, warmup):
     options = {} if name == "slanted_triangular" else {"warmup": warmup}
-    found = rates(getattr(optimizers, name), total, total_steps=total, **options)
+    found = rates(getattr(schedules, name), total, total_steps=total, **options)
     assert all(0 <= rate <= LR * (1 + 1e-9) for rate in found)
 
 
 def test_a_plateau_warms_up_and_falls_as_torchs_does():
     mine, theirs = optimizer(), optimizer()
-    rising, falls = optimizers.plateau(mine, total_steps=100, warmup=4, mode="max", factor=0.5, patience=1)
+    rising, falls = schedules.plateau(mine, total_steps=100, warmup=4, mode="max", factor=0.5, patience=1)
     reference = ReduceLROnPlateau(theirs, "max", factor=0.5, patience=1)
     seen = []
     for _ in range(8):
@@ -125,7 +125,7 @@ def test_a_plateau_warms_up_and_falls_as_torchs_does():
 
 
 def test_a_plateau_without_warm_up_is_torchs_alone():
-    assert [type(one) for one in optimizers.plateau(optimizer(), total_steps=None, warmup=0)] == [ReduceLROnPlateau]
+    assert [type(one) for one in schedules.plateau(optimizer(), total_steps=None, warmup=0)] == [ReduceLROnPlateau]
 
 
 @pytest.mark.parametrize(
@@ -146,18 +146,18 @@ def test_a_plateau_without_warm_up_is_torchs_alone():
 )
 def test_what_cannot_be_is_refused(name, options, message):
     with pytest.raises(UserError) as error:
-        getattr(optimizers, name)(optimizer(), **{"total_steps": 10, **options})
+        getattr(schedules, name)(optimizer(), **{"total_steps": 10, **options})
     assert message in str(error.value)
 
 
 def test_a_schedule_that_needs_no_end_runs_without_one():
-    assert rates(optimizers.inverse_sqrt, 8, total_steps=None, warmup=2)[7] == pytest.approx(LR / 2)
-    assert rates(optimizers.constant, 3, total_steps=None) == [LR] * 3
+    assert rates(schedules.inverse_sqrt, 8, total_steps=None, warmup=2)[7] == pytest.approx(LR / 2)
+    assert rates(schedules.constant, 3, total_steps=None) == [LR] * 3
 
 
 def test_a_cycle_that_goes_on_has_the_length_of_the_new_run():
     first, second = optimizer(), optimizer()
-    begun, schedule = (optimizers.one_cycle(one, total_steps=n) for one, n in ((first, 5), (second, 9)))
+    begun, schedule = (schedules.one_cycle(one, total_steps=n) for one, n in ((first, 5), (second, 9)))
     for _ in range(5):
         first.step()
         begun.step()
