@@ -1,6 +1,6 @@
 """Put a comparison into the docs: python scripts/publish_comparison.py RUN_FOLDER NAME.
 
-Copies the page, its numbers and its pictures to docs/compare/NAME, and their tables into docs/which-output.md, between
+Copies the page, its numbers and its pictures to docs/compare/NAME, and their tables into docs/learn/which-output.md, between
 ``<!-- NAME: TITLE -->`` and ``<!-- end -->``.
 """
 
@@ -42,7 +42,7 @@ def main() -> None:
     for path in sorted(folder.glob("*")):
         if path.suffix in (".md", ".json", ".svg"):
             shutil.copyfile(path, target / path.name)
-    page = DOCS / "which-output.md"
+    page = DOCS / "learn" / "which-output.md"
     of_page = tables((target / "compare.md").read_text(encoding="utf-8"))
     page.write_text(with_tables(page.read_text(encoding="utf-8"), name, of_page), encoding="utf-8")
 

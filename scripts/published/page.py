@@ -24,7 +24,7 @@ Made by `python scripts/results.py docs/results` from the runs' own files, which
 Settings were chosen on validation data; the test split was scored once, at the end of each run. ± is the standard
 deviation over seeds; a score without it is of one seed. A score in bold is better than every figure beside it. Times
 are from the first row read to the last score, of the runs on the most cores. `together` is the mean of several models'
-probabilities ([how](transfer.md#together)).
+probabilities ([how](do/transfer.md#ensembles)).
 """
 
 

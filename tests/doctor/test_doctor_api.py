@@ -18,7 +18,7 @@ from lstm_readout import doctor
 from lstm_readout.errors import UserError
 from lstm_readout_broken_modules import HIDDEN, VOCABULARY
 
-PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "do" / "doctor.md").read_text(encoding="utf-8")
 LENGTHS = torch.tensor([6, 2, 4])
 
 

@@ -1,6 +1,6 @@
 """Four prints that are copied from page to page: what of them today's torch gives, and what they teach.
 
-The numbers are those of the prints; ``docs/prints.md`` shows the programs, which run here as they stand there.
+The numbers are those of the prints; ``docs/learn/prints.md`` shows the programs, which run here as they stand there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-PAGE = (Path(__file__).parents[2] / "docs" / "prints.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "learn" / "prints.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.S)
 DEPTH_ONE = """
 0.1140 -0.0600 -0.0540 0.1492 -0.0339 -0.0150 -0.0486 0.0188 0.0504 0.0595
@@ -141,7 +141,7 @@ def test_output_is_the_last_layer_of_h_n_at_every_step(name):
 
 @pytest.mark.parametrize(("code", "told"), PROGRAMS, ids=["depth one", *SIZES])
 def test_a_program_of_the_page_prints_what_stands_there(code, told, capsys):
-    exec(compile(code, "docs/prints.md", "exec"), {})
+    exec(compile(code, "docs/learn/prints.md", "exec"), {})
     assert capsys.readouterr().out == told
 
 

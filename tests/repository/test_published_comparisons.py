@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "which-output.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "learn" / "which-output.md").read_text(encoding="utf-8")
 PUBLISHED = sorted((ROOT / "docs" / "compare").glob("*/compare.json"))
 
 specification = importlib.util.spec_from_file_location("publish", ROOT / "scripts" / "publish_comparison.py")

@@ -1,4 +1,4 @@
-"""What docs/tokenizers.md says of the tokenizers is what there is."""
+"""What docs/do/tokenizers.md says of the tokenizers is what there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "tokenizers.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "do" / "tokenizers.md").read_text(encoding="utf-8")
 
 
 def rows(page: str) -> dict[str, list[str]]:

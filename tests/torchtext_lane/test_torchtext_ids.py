@@ -39,7 +39,7 @@ def test_the_table_is_what_torchtext_writes(tmp_path):
 
 
 def known_difference(text):
-    """Return whether ``docs/torchtext.md`` excludes the text."""
+    """Return whether ``docs/do/torchtext.md`` excludes the text."""
     special = {"<bos>", "<eos>"} & set(text.lower().replace('"', "").split())  # read as unknown: they are commands
     newer = any(unicodedata.category(character) == "Cn" for character in text)  # than this Python's Unicode
     return bool(special) or newer

@@ -35,7 +35,7 @@ class TranslateTask(Task):
     Args:
         label_smoothing: share of the target probability spread over the vocabulary, in training.
         beam_size, length_penalty: how the test split is translated; see ``beam_search``.
-        torchtext_bleu: measure torchtext's BLEU of the test split as well (see ``docs/torchtext.md``).
+        torchtext_bleu: measure torchtext's BLEU of the test split as well (see ``docs/do/torchtext.md``).
         arguments: see ``Task``.
 
     Raises:

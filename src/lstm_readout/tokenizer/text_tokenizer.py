@@ -71,7 +71,7 @@ class TextTokenizer:
 
         Args:
             texts: the training split, and nothing else; read once.
-            kind: see ``docs/tokenizers.md``. ``byte``, ``char``, ``bpe`` and ``unigram`` know every text and give it
+            kind: see ``docs/do/tokenizers.md``. ``byte``, ``char``, ``bpe`` and ``unigram`` know every text and give it
                 back unchanged; ``word``, ``basic_english`` and ``wordpiece`` know words.
             vocab_size: most ids, the special ones counted. None: no limit (``word``, ``basic_english``, ``char``).
             min_frequency: a token seen less often is unknown (``bpe``, ``wordpiece``: a pair seen less often is not

@@ -1,7 +1,7 @@
 """torchtext's tokenizers and ``Vocab``: training texts go in, a ``TextTokenizer`` of the same tokens and ids comes out.
 
 torchtext splits and counts. What it found is kept as plain strings in a ``TextTokenizer``, whose ``basic_english`` and
-``split`` are proved to give the same ids (``docs/torchtext.md``), so that the model can be used anywhere.
+``split`` are proved to give the same ids (``docs/do/torchtext.md``), so that the model can be used anywhere.
 """
 
 from __future__ import annotations
