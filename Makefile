@@ -3,7 +3,7 @@ TASK ?= classify
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup train test test-torchtext
+.PHONY: help setup train test test-torchtext docs
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: setup ## lint, check types and run the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+docs: setup ## build the documentation: site/index.html, readable without a network
+	@$(BIN)/python -m mkdocs build --strict --quiet && echo "Open site/index.html"
 
 # -m "not slow" is taken back by ARGS="-m ''": the whole suite
 test-torchtext: ## run the tests beside torch 2.3 and torchtext, in an environment of their own

@@ -20,7 +20,7 @@ HEADS = ["recipe", "unit", "CPU, within 15 min", "CPU, within 60 min", "GPU, wit
 INTRODUCTION = """\
 # What the recipes reach
 
-Made by `python scripts/results.py docs/results` from the runs' own files, which stand in [results/](results).
+Made by `python scripts/results.py docs/results` from the runs' own files, which are in `docs/results/`.
 Settings were chosen on validation data; the test split was scored once, at the end of each run. ± is the standard
 deviation over seeds; a score without it is of one seed. A score in bold is better than every figure beside it. Times
 are from the first row read to the last score, of the runs on the most cores. `together` is the mean of several models'
