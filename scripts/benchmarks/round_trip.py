@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("held_out", type=Path)
     arguments = parser.parse_args()
     train, held_out = read(arguments.train), read(arguments.held_out)
-    print("| kind | ids | tokens a text | unknown | joined | BLEU | case ignored | unchanged |")
+    print("| kind | ids | tokens per text | unknown | joined | BLEU | case ignored | unchanged |")
     print("|---|---|---|---|---|---|---|---|")
     for kind in KINDS:
         print(f"| `{kind}` | {row(kind, train, held_out)} |")

@@ -149,4 +149,4 @@ def test_the_page_says_which_print_does_not_come_back():
     assert len(PROGRAMS) == 4
     for output, *_ in printed("two layers"):
         assert re.search(r"\s+".join(map(re.escape, output)), PAGE)
-    assert "They do not come out of this code" in PAGE
+    assert "This code does not print them" in PAGE
