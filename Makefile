@@ -25,7 +25,7 @@ test: setup ## lint, check types and run the tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 docs: setup ## build the documentation: site/index.html, readable without a network
-	@$(BIN)/python -m mkdocs build --strict --quiet && echo "Open site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # -m "not slow" is taken back by ARGS="-m ''": the whole suite
 test-torchtext: ## run the tests beside torch 2.3 and torchtext, in an environment of their own

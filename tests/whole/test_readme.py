@@ -1,5 +1,6 @@
-"""The README's commands run: as they stand, only made small."""
+"""The commands of the README and of docs/do/train.md run, only made small; the pages name what a run leaves behind."""
 
+import json
 import re
 import shlex
 import shutil
@@ -19,11 +20,11 @@ pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()
-]
+PAGES = README + (REPOSITORY / "docs" / "do" / "train.md").read_text(encoding="utf-8")
+LINES = [line for block in re.findall(r"```bash\n(.*?)```", PAGES, re.S) for line in block.splitlines()]
+COMMANDS = [line for line in dict.fromkeys(LINES) if line.strip()]
 PROGRAMS = {"predict": predict, "evaluate": evaluate, "explain": explain, "compare": compare, "doctor": doctor}
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+PYTHON = list(dict.fromkeys(re.findall(r"```python\n(.*?)```", PAGES, re.S)))
 CORPORA = ("imdb", "trec", "multi30k", "tinyshakespeare")
 
 
@@ -88,6 +89,10 @@ def test_python_of_the_readme_runs(code, trained, capsys):
     assert told in ("positive", "negative", "torch.Size([4, 2, 20])")
 
 
-def test_the_readme_names_only_files_that_exist():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (REPOSITORY / target).exists(), target
+def test_the_pages_name_what_a_run_leaves_behind(trained):
+    metrics = (REPOSITORY / "docs" / "look-up" / "metrics.md").read_text(encoding="utf-8")
+    for key in json.loads((trained / "metrics.json").read_text(encoding="utf-8")):
+        name = key if key.startswith(("baseline/", "train/")) else key.rpartition("/")[2]
+        assert re.search(rf"[`/]{name}`", metrics), key
+    for path in trained.iterdir():
+        assert re.search(rf"`{path.name}[`/]", PAGES), path.name

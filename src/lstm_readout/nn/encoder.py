@@ -48,8 +48,8 @@ class Encoder(nn.Module):
         vocab_size: number of token ids.
         embedding_size: E, which is the LSTM's ``input_size``.
         embedding_std: scale of the first, random embedding; 1 is that of ``nn.Embedding``.
-        hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell, forget_bias,
-        chrono_init, recurrent_init, weight_drop, locked_dropout, engine: see ``LSTM``.
+        hidden_size: see ``LSTM``, as for num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell,
+            forget_bias, chrono_init, recurrent_init, weight_drop, locked_dropout and engine.
         word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
             embedding matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
         input_dropout: probability for each feature of the embedding, one mask a row for all of its steps (same source).

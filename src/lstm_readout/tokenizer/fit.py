@@ -18,6 +18,7 @@ from lstm_readout.tokenizer.detokenize import Spacing
 from lstm_readout.tokenizer.special_tokens import SPECIAL_TOKENS, UNK
 
 Kind = Literal["word", "basic_english", "char", "byte", "bpe", "unigram", "wordpiece"]
+"""The kinds of tokenizers that can be fitted; see ``docs/do/tokenizers.md``."""
 UNKNOWN = SPECIAL_TOKENS[UNK]
 NO_LIMIT = 10**9
 WORST = -1e6  # a score that no piece is taken for
