@@ -1,7 +1,7 @@
 """Put a comparison into the docs: python scripts/publish_comparison.py RUN_FOLDER NAME.
 
-Copies the page, its numbers and its pictures to docs/compare/NAME, and their tables into docs/learn/which-output.md, between
-``<!-- NAME: TITLE -->`` and ``<!-- end -->``.
+Copies the page, its numbers and its pictures to docs/compare/NAME, and their tables into docs/learn/which-output.md,
+between ``<!-- NAME: TITLE -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
