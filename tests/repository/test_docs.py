@@ -83,7 +83,9 @@ def sentences(page: str) -> list[str]:
     text = re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "code", text))
     text = re.sub(r"^ *(\||#|:::).*$", "", text, flags=re.M)
     blocks = re.split(r"\n\s*\n|^ *(?:[-*]|\d+\.) ", text, flags=re.M)
-    return [one for block in blocks for one in re.split(r"(?<=[.!?])[)\"*]*\s+", " ".join(block.split())) if one]
+    return [
+        one for block in blocks for one in re.split(r"(?<!al\.)(?<=[.!?])[)\"*]*\s+", " ".join(block.split())) if one
+    ]
 
 
 def public_names() -> list[str]:
