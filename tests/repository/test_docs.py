@@ -143,6 +143,7 @@ def test_every_public_name_is_documented(site):
         shown |= Tags(path.read_text(encoding="utf-8")).ids
     names = public_names()
     assert len(names) > 100
+    assert "the last real step: (L * D, B, O)" in (site / "look-up" / "api" / "index.html").read_text(encoding="utf-8")
     assert [name for name in names if name not in shown] == []
     for name in names:
         module, _, attribute = name.rpartition(".")
