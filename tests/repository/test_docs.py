@@ -176,6 +176,18 @@ def test_links_of_the_pages_outside_the_site_exist(path):
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+def test_pages_that_code_and_configurations_name_exist():
+    named = {
+        (name, path)
+        for folder in ("configs", "scripts", "src", "tests")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".yaml")
+        for name in re.findall(r"\bdocs/[\w/-]+\.(?:md|svg|png)", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert [f"{path.relative_to(ROOT)}: {name}" for name, path in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_the_map_has_every_room_on_its_floor():
     page = (DOCS / "understand" / "map.md").read_text(encoding="utf-8")
     rows = {(room, int(floor)) for floor, room in re.findall(r"^\| (\d) \| `(\w+)` \|", page, flags=re.M)}
