@@ -19,7 +19,7 @@ from lstm_readout.tokenizer import piece_cache as pieces_module
 from lstm_readout.tokenizer.piece_cache import CUTS, PieceEncoder, encode_whole
 from lstm_readout.tokenizer.ragged import Ragged
 
-CUT: tuple[Any, ...] = ("word", "basic_english", "wordpiece", "bpe", "unigram")
+CUT: tuple[Any, ...] = ("word", "whitespace", "basic_english", "wordpiece", "bpe", "unigram")
 TEXTS = [
     "A man's hat , in the park (or not).",
     'the "quick" brown fox; don\'t! <br />3.5 km',
@@ -122,6 +122,16 @@ def test_wordpiece_takes_the_longest_known_beginning() -> None:
 def test_word_splits_letters_from_punctuation() -> None:
     tokenizer = TextTokenizer.train(["It's 3.5, isn't it?"])
     assert pieces(tokenizer, "It's 3.5, isn't it?") == ["It", "'", "s", "3", ".", "5", ",", "isn", "'", "t", "it", "?"]
+
+
+@given(st.lists(hard_text | any_text, max_size=4), hard_text | any_text)
+def test_whitespace_is_the_split_of_python(texts: list[str], text: str) -> None:
+    tokenizer = TextTokenizer.train([*texts, "a"], kind="whitespace")
+    words = [word for known in texts for word in known.split()]
+    assert sorted(tokenizer.tokens[3:]) == sorted({*words, "a"})
+    assert pieces(tokenizer, text) == [word if word in {*words, "a"} else "<unk>" for word in text.split()]
+    for known in texts:
+        assert tokenizer.decode(ids(tokenizer, known)) == " ".join(known.split())
 
 
 def test_basic_english_is_the_chain_of_torchtext() -> None:

@@ -16,7 +16,7 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import BOS, EOS, SPECIAL_TOKENS, UNK, TextTokenizer, Vocabulary, unknown_rate
 
 LOSSLESS = ("byte", "char", "bpe", "unigram")
-KINDS: tuple[Any, ...] = (*LOSSLESS, "word", "basic_english", "wordpiece")
+KINDS: tuple[Any, ...] = (*LOSSLESS, "word", "whitespace", "basic_english", "wordpiece")
 TEXTS = ["the dog barks .", "two dogs bark !", "naïve 😀 e\u0301 שלום\n\tx", "<eos> <bos>"]
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

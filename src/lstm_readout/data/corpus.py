@@ -29,7 +29,7 @@ from lstm_readout.data.sources import (
 from lstm_readout.data.synthetic import sample
 from lstm_readout.errors import UserError, did_you_mean
 
-Role = Literal["text", "label"]
+Role = Literal["text", "label", "labels"]  # labels: one per word of the text, separated by spaces
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,8 @@ def fit_vocabulary(
 
     Args:
         train: its rows.
-        roles: role -> ``text`` or ``label``.
+        roles: role -> ``text``, ``label`` or ``labels``. Labels of words are never folded, cut or left out, whatever
+            the tokenizer of the texts does: they have a vocabulary of their own.
         fit_tokenizer: texts -> tokenizer.
         joint: one tokenizer for all text roles, fitted on the texts of all.
         max_labels: more distinct labels than these are taken for text.
@@ -51,8 +52,8 @@ def fit_vocabulary(
     """
     labels: list[str] = []
     text_roles = [role for role, kind in roles.items() if kind == "text"]
-    for role in roles:
-        if role not in text_roles:
+    for role, kind in roles.items():
+        if kind == "label":
             values = train[role][:]
             labels = sorted(set(values))
             if len(labels) < 2:
@@ -68,8 +69,13 @@ def fit_vocabulary(
                 )
     if joint:
         tokenizer = fit_tokenizer([text for role in text_roles for text in train[role][:]])
-        return Vocabulary(dict.fromkeys(text_roles, tokenizer), labels)
-    return Vocabulary({role: fit_tokenizer(train[role][:]) for role in text_roles}, labels)
+        tokenizers = dict.fromkeys(text_roles, tokenizer)
+    else:
+        tokenizers = {role: fit_tokenizer(train[role][:]) for role in text_roles}
+    for role, kind in roles.items():
+        if kind == "labels":
+            tokenizers[role] = TextTokenizer.train(train[role][:], kind="whitespace", vocab_size=None)
+    return Vocabulary(tokenizers, labels)
 
 
 def encode_texts(

@@ -36,7 +36,7 @@ class TextDataModule(LightningDataModule):
     """Reads a corpus, encodes it, and serves batches of similar length or windows of one stream.
 
     Args:
-        roles: role -> ``text`` or ``label``; what the task needs.
+        roles: role -> ``text``, ``label`` or ``labels`` (one per word); what the task needs.
         batch_type: the batch of the task (see ``lstm_readout.data.batches``).
         tokenizer: texts -> tokenizer; called once for each text role, with its training texts. Not needed where a
             ``vocabulary`` is given.

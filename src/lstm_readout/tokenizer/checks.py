@@ -11,7 +11,7 @@ from lstm_readout.tokenizer.fit import Kind
 
 SMALLEST = {"byte": 259, "bpe": 260, "unigram": 260}  # the special tokens, all bytes, and one to learn
 BLOCK_TEXTS, BLOCK_CHARACTERS = 1000, 4_000_000  # encoded together: encodings are far larger than the ids in them
-UNLIMITED = ("word", "basic_english", "char", "byte")  # a vocabulary that the texts themselves bound
+UNLIMITED = ("word", "whitespace", "basic_english", "char", "byte")  # a vocabulary that the texts themselves bound
 
 
 def check_training(

@@ -17,7 +17,7 @@ from lstm_readout.tokenizer.byte_alphabet import BYTE_CHARACTERS, byte_token
 from lstm_readout.tokenizer.detokenize import Spacing
 from lstm_readout.tokenizer.special_tokens import SPECIAL_TOKENS, UNK
 
-Kind = Literal["word", "basic_english", "char", "byte", "bpe", "unigram", "wordpiece"]
+Kind = Literal["word", "whitespace", "basic_english", "char", "byte", "bpe", "unigram", "wordpiece"]
 """The kinds of tokenizers that can be fitted; see ``docs/do/tokenizers.md``."""
 UNKNOWN = SPECIAL_TOKENS[UNK]
 NO_LIMIT = 10**9
@@ -132,7 +132,10 @@ def _knowing_bytes() -> dict[str, Any]:
 
 
 def _words(
-    kind: Literal["word", "basic_english", "wordpiece"], texts: Iterable[str], limits: dict[str, int], lowercase: bool
+    kind: Literal["word", "whitespace", "basic_english", "wordpiece"],
+    texts: Iterable[str],
+    limits: dict[str, int],
+    lowercase: bool,
 ) -> Tokenizer:
     options: dict[str, Any] = {**limits, "special_tokens": SPECIAL_TOKENS, "show_progress": False}
     trainer = trainers.WordPieceTrainer(**options, continuing_subword_prefix=CONTINUING)
@@ -149,8 +152,11 @@ def _words(
     if kind == "basic_english":
         backend.normalizer = basic_english()
         backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    spacing = Spacing()
-    backend.train_from_iterator(spacing.watch(texts), trainer)
+    if kind == "whitespace":
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), BLANKS] if lowercase else [BLANKS])
+        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    spacing = Spacing()  # of whitespace it learns nothing: each word is written with a space before it
+    backend.train_from_iterator(texts if kind == "whitespace" else spacing.watch(texts), trainer)
     if kind != "wordpiece":
         # Not by the trainer: a text that holds "<unk>" as a word would move it to another id
         words = [

@@ -47,6 +47,7 @@ _BEFORE_LONE_SPACES = re.compile(r"(?<=\S)(?= \S)")
 CUTS: dict[str, Cut] = {
     "word": _at_spaces,
     "split": _at_spaces,
+    "whitespace": _at_spaces,
     "wordpiece": _at_spaces,
     "basic_english": _at_spaces_but_breaks,
     "bpe": _before_spaces,

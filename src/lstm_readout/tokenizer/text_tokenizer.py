@@ -72,8 +72,9 @@ class TextTokenizer:
         Args:
             texts: the training split, and nothing else; read once.
             kind: see ``docs/do/tokenizers.md``. ``byte``, ``char``, ``bpe`` and ``unigram`` know every text and give it
-                back unchanged; ``word``, ``basic_english`` and ``wordpiece`` know words.
-            vocab_size: most ids, the special ones counted. None: no limit (``word``, ``basic_english``, ``char``).
+                back unchanged; ``word``, ``whitespace``, ``basic_english`` and ``wordpiece`` know words.
+            vocab_size: most ids, the special ones counted. None: no limit (``word``, ``whitespace``,
+                ``basic_english``, ``char``).
             min_frequency: a token seen less often is unknown (``bpe``, ``wordpiece``: a pair seen less often is not
                 merged; ``byte`` and ``unigram`` have none).
             lowercase: fold case first (``basic_english`` always does).

@@ -20,12 +20,13 @@ def select_roles(rows: Dataset, roles: Mapping[str, str], columns: Mapping[str, 
 
     Args:
         rows: of a split.
-        roles: role -> ``text`` or ``label``.
+        roles: role -> ``text``, ``label`` or ``labels``.
         columns: role -> column; a role that is not named has a column of its own name.
         where: what the split is called in messages.
 
     Raises:
-        UserError: a role's column is missing (lists those there are) or holds no text, or a label is empty.
+        UserError: a role's column is missing (lists those there are) or holds no text, a label is empty, or a row has
+            not one of its ``labels`` per word.
     """
     texts = {}
     for role, column in _columns_of(rows.column_names, rows.features, roles, columns, where).items():
@@ -35,6 +36,9 @@ def select_roles(rows: Dataset, roles: Mapping[str, str], columns: Mapping[str, 
             wrong = next(i for i, text in enumerate(made) if text is None or (is_label and not text.strip()))
             raise _unusable(made[wrong], rows[column][wrong], wrong + 1, role, column, where)
         texts[role] = made
+    for text, labels in _aligned(roles):
+        for number, (words, tags) in enumerate(zip(texts[text], texts[labels], strict=True), 1):
+            _check_aligned(words, tags, number, labels, where)
     return Dataset.from_dict(texts, features=Features({role: Value("string") for role in texts}))
 
 
@@ -43,7 +47,7 @@ def select_roles_of(stream: RowStream, roles: Mapping[str, str], columns: Mappin
 
     Args:
         stream: of a split.
-        roles: role -> ``text`` or ``label``.
+        roles: role -> ``text``, ``label`` or ``labels``.
         columns: role -> column; a role that is not named has a column of its own name.
         where: what the split is called in messages.
 
@@ -53,11 +57,15 @@ def select_roles_of(stream: RowStream, roles: Mapping[str, str], columns: Mappin
     column_of = _columns_of(stream.column_names, stream.features, roles, columns, where)
     narrow = stream.only(list(dict.fromkeys(column_of.values())))
     kept = {role: (column, narrow.features[column], roles[role] == "label") for role, column in column_of.items()}
-    return RowStream(partial(_role_rows, narrow, kept, where), {role: Value("string") for role in roles})
+    return RowStream(partial(_role_rows, narrow, kept, _aligned(roles), where), {role: Value("string") for role in roles})
 
 
 def _role_rows(
-    stream: RowStream, roles: Mapping[str, tuple[str, Any, bool]], where: str, names: Sequence[str]
+    stream: RowStream,
+    roles: Mapping[str, tuple[str, Any, bool]],
+    aligned: Sequence[tuple[str, str]],
+    where: str,
+    names: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(stream, 1):
         texts = {}
@@ -67,7 +75,24 @@ def _role_rows(
             if text is None or (is_label and not text.strip()):
                 raise _unusable(text, value, number, role, column, where)
             texts[role] = text
+        for text, labels in aligned:
+            _check_aligned(texts[text], texts[labels], number, labels, where)
         yield texts
+
+
+def _aligned(roles: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the pairs of roles that have as many words as each other: the first text, and each role of labels."""
+    text = next((role for role, kind in roles.items() if kind == "text"), None)
+    return [(text, role) for role, kind in roles.items() if text is not None and kind == "labels"]
+
+
+def _check_aligned(text: str, labels: str, row: int, role: str, where: str) -> None:
+    words, given = len(text.split()), len(labels.split())
+    if words != given:
+        raise UserError(
+            f"data.columns.{role}: row {row:,} of {where} has {words} words and {given} {role}: '{text[:60]}'. "
+            "Give one for each word, separated by spaces."
+        )
 
 
 def _columns_of(
