@@ -76,7 +76,8 @@ def test_a_label_that_training_never_showed_is_unknown(tmp_path: Path) -> None:
         rows(tmp_path / f"{split}.jsonl", *[("a b", tags)] * 3)
     data = corpus(tmp_path, validation=0)
     (batch,) = data.test_dataloader()
-    assert [row.tolist() for row in unpack_sequence(batch.tags)] == [[3, UNK, EOS]] * 3
+    known = data.vocabulary.tokenizers["tags"].tokens.index("O")
+    assert [row.tolist() for row in unpack_sequence(batch.tags)] == [[known, UNK, EOS]] * 3
     assert batch.written == ["O I-y"] * 3
 
 

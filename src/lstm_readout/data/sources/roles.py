@@ -57,7 +57,9 @@ def select_roles_of(stream: RowStream, roles: Mapping[str, str], columns: Mappin
     column_of = _columns_of(stream.column_names, stream.features, roles, columns, where)
     narrow = stream.only(list(dict.fromkeys(column_of.values())))
     kept = {role: (column, narrow.features[column], roles[role] == "label") for role, column in column_of.items()}
-    return RowStream(partial(_role_rows, narrow, kept, _aligned(roles), where), {role: Value("string") for role in roles})
+    return RowStream(
+        partial(_role_rows, narrow, kept, _aligned(roles), where), {role: Value("string") for role in roles}
+    )
 
 
 def _role_rows(
