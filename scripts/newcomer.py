@@ -105,10 +105,11 @@ def adding(name: str) -> Row:
     goal = "1 page; 2 Python and 2 YAML files of one's own" if name == "task" else "1 page"
     if len(pages) != 1:
         return Row(question.text, f"{len(pages)} pages", goal, [f"{len(pages)} pages named {question.files[0]}"])
-    own = own_files(pages[0].read_text(encoding="utf-8"))
-    faults = []
+    page = pages[0].read_text(encoding="utf-8")
+    own = own_files(page)
+    faults = [] if "```bash" in page else ["the page has no command"]
     if name == "task":
-        faults = [
+        faults += [
             f"{len(own[kind])} {kind} files: {own[kind]}" for kind in OWN_FILES if len(own[kind]) > OWN_FILES[kind]
         ]
     told = (
