@@ -1,4 +1,4 @@
-"""``lstm-readout COMMAND key=value ...``: the first word chooses, the rest are Hydra overrides."""
+"""``lstm-readout COMMAND key=value ...``: the first word names the command, the rest are Hydra overrides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import import_module
 
 from lstm_readout.errors import did_you_mean
 
-COMMANDS = {
+_COMMANDS = {
     "train": "train a task: lstm-readout train task=classify data=imdb model.hidden_size=256",
     "evaluate": "measure a checkpoint: lstm-readout evaluate checkpoint=RUN/checkpoints/best.ckpt",
     "predict": "use a checkpoint: lstm-readout predict checkpoint=RUN/checkpoints/best.ckpt text='...'",
@@ -23,14 +23,14 @@ def main(arguments: list[str] | None = None) -> None:
     command, *arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):
         print("usage: lstm-readout COMMAND [key=value ...]\n")
-        for name, purpose in COMMANDS.items():
+        for name, purpose in _COMMANDS.items():
             print(f"  {name:10}{purpose}")
         print("\nlstm-readout COMMAND --help lists the keys of a command.")
         return
-    if command not in COMMANDS:
-        print(f"error: there is no command '{command}'. {did_you_mean(command, COMMANDS)}", file=sys.stderr)
+    if command not in _COMMANDS:
+        print(f"error: there is no command '{command}'. {did_you_mean(command, _COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    gc.disable()  # imports make a million objects that stay, and every collection would go through them
+    gc.disable()  # imports create a million permanent objects, which every collection would traverse
     module = import_module(f"lstm_readout.commands.{command}")
     gc.freeze()
     gc.enable()

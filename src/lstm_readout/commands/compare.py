@@ -26,6 +26,7 @@ from lstm_readout.compare.table import Comparison, compared
 from lstm_readout.compare.variants import Variant, read_variants
 from lstm_readout.config.arguments import of_run
 from lstm_readout.config.hydra_main import hydra_main, refuse
+from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.report.data_report import print_report
@@ -48,7 +49,7 @@ def compare(config: DictConfig) -> None:
     config.trainer.default_root_dir = str(folder)
     if name == "generate":
         config.data.stream = True
-    data = encoded_data(config)
+    data = encoded_data(plain_values(config))
     print_report(data.report)
     if held_out(data) not in data.columns:
         raise UserError("data: nothing is held out to measure on. Set data.test=0.1.")
@@ -167,4 +168,9 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [re.sub(r"^seeds=([\d,]+)$", r"seeds=[\1]", argument) for argument in arguments]
     if any(argument in ("-m", "--multirun") for argument in arguments):
         refuse(UserError("compare runs all seeds and variants by itself: leave out --multirun."))
-    hydra_main(compare, config_name="compare", arguments=of_run(arguments, "results"))
+    # The variants change values that others refer to, so interpolations are resolved after that
+    hydra_main(compare, config_name="compare", arguments=of_run(arguments, "results"), plain=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
 from rich import get_console
 from rich.table import Table
 
@@ -15,29 +15,35 @@ from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.doctor.report import Report, explained
 from lstm_readout.doctor.tasks import examine_task
 from lstm_readout.errors import UserError
+from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.report.json_writer import write_json
 from lstm_readout.training.trainer import quiet_lightning
 
 
-def doctor(config: DictConfig) -> None:
-    """Check the configured model, new or trained, on the configured data."""
+def doctor(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None:
+    """Check the configured model, new or trained, on the configured data.
+
+    Args:
+        config: the configuration.
+        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+    """
     quiet_lightning()
-    task, data = build(config)
-    report = examine_task(task, data.columns, untrained=config.checkpoint is None)
+    task, data = build(config, checkpoint)
+    report = examine_task(task, data.columns, untrained=config["checkpoint"] is None)
     if report is None:
         raise UserError(
             f"task: the doctor knows classify, generate and translate, not {type(task).__name__} with "
             f"{type(task.model).__name__}. From Python: lstm_readout.doctor.check(module, token_ids, lengths)."
         )
-    print_report(report)
-    if config.output is not None:
-        write_json(Path(config.output), report.as_dict())
+    _print_report(report)
+    if config["output"] is not None:
+        write_json(Path(config["output"]), report.as_dict())
     if report.failed:
         sys.exit(1)
 
 
-def print_report(report: Report) -> None:
-    """Print one line a check, then in full what failed or was warned of."""
+def _print_report(report: Report) -> None:
+    """Print one line per check, then failures and warnings in full."""
     table = Table(box=None, pad_edge=False)
     for heading in ("check", "result"):
         table.add_column(heading, no_wrap=True)
@@ -54,5 +60,9 @@ def print_report(report: Report) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and check."""
-    given = sys.argv[1:] if arguments is None else arguments
-    hydra_main(doctor, config_name="doctor", arguments=with_checkpoint(given))
+    arguments, checkpoint = with_checkpoint(sys.argv[1:] if arguments is None else arguments)
+    hydra_main(doctor, config_name="doctor", arguments=arguments, checkpoint=checkpoint)
+
+
+if __name__ == "__main__":
+    main()

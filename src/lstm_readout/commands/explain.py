@@ -1,4 +1,4 @@
-"""``lstm-readout explain``: a configuration or a checkpoint goes in; what the task reads of its LSTM comes out."""
+"""``lstm-readout explain``: a configuration or a checkpoint goes in; what the task reads from its LSTM comes out."""
 
 from __future__ import annotations
 
@@ -9,55 +9,52 @@ import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from omegaconf import DictConfig
 
 from lstm_readout.config.arguments import with_checkpoint
 from lstm_readout.config.build import build
 from lstm_readout.config.hydra_main import hydra_main, refuse
 from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.models.checkpoint import Checkpoint
 
-FORMATS = {
+if TYPE_CHECKING:
+    from lstm_readout.explain.explanation import Explanation
+
+_FORMATS = {
     "terminal": ["explain.svg", "explain.png"],
     "json": ["explain.svg", "explain.png", "explain.json"],
     "html": ["explain.svg", "explain.png", "explain.html"],
 }  # format -> the files that it leaves
 
 
-def explain(config: DictConfig) -> None:
-    """Explain the configured task on a few rows of its data; refuse before anything is computed or written."""
-    if config.format not in FORMATS:
-        raise UserError(f"format: there is no '{config.format}'. {did_you_mean(str(config.format), FORMATS)}")
-    if type(config.rows) is not int or config.rows < 1:
-        raise UserError(f"rows: wanted a whole number, 1 or more, got {config.rows}. For example: rows=6.")
-    given = None if config.output is None else Path(str(config.output)).expanduser()
-    if given is not None:
-        check_folder(given, FORMATS[config.format])
-    warnings.filterwarnings(
-        "ignore", ".*not supported with oneDNN.*"
-    )  # proj_size: torch says that it takes its own kernel
+def explain(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None:
+    """Explain the configured task on a few rows of its data.
 
+    Args:
+        config: the configuration.
+        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+
+    Raises:
+        UserError: before anything is computed or written.
+    """
+    output = _checked_output(config)
+    # proj_size: torch warns that it takes its own kernel
+    warnings.filterwarnings("ignore", ".*not supported with oneDNN.*")
     from lstm_readout.explain.explanation import explain_task  # matplotlib: not before the arguments are right
 
-    # What reading the data tells is not what was asked for
-    with contextlib.redirect_stdout(sys.stderr), one_thread():
-        task, data = build(config)
-        explanation = explain_task(task, data, config.rows)
-    folder = given or Path("runs", "explain", task.name, f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}")
-    contents = {"explain.svg": explanation.picture.svg, "explain.png": explanation.picture.png}
-    if config.format == "html":
-        from lstm_readout.explain.html import page_of
-
-        contents["explain.html"] = page_of(explanation)
-    values = explanation.values() | {"files": [str(folder / name) for name in FORMATS[config.format]]}
-    if config.format == "json":
-        contents["explain.json"] = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    write_files(folder, contents)
-    if config.format == "json":
+    # The report on the data is not what was asked for
+    with contextlib.redirect_stdout(sys.stderr), _one_thread():
+        task, data = build(config, checkpoint)
+        explanation = explain_task(task, data, config["rows"])
+    folder = output or Path("runs", "explain", task.name, f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}")
+    contents = _contents(explanation, config["format"], folder)
+    _write_files(folder, contents)
+    if config["format"] == "json":
         print(contents["explain.json"], end="")
         return
-    if config.format == "terminal":
+    if config["format"] == "terminal":
         from rich.console import Console
 
         from lstm_readout.explain.terminal import print_explanation
@@ -67,9 +64,45 @@ def explain(config: DictConfig) -> None:
         print(f"wrote {folder / name}")
 
 
+def _checked_output(config: dict[str, Any]) -> Path | None:
+    """Return the folder that is given, None for one of its own; raise ``UserError`` for wrong arguments."""
+    form, rows = config["format"], config["rows"]
+    if form not in _FORMATS:
+        raise UserError(f"format: there is no '{form}'. {did_you_mean(str(form), _FORMATS)}")
+    if type(rows) is not int or rows < 1:
+        raise UserError(f"rows: wanted a whole number, 1 or more, got {rows}. For example: rows=6.")
+    if config["output"] is None:
+        return None
+    folder = Path(str(config["output"])).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output: '{folder}' is a file; name a folder.")
+    taken = [name for name in _FORMATS[form] if (folder / name).exists()]
+    if taken:
+        raise UserError(
+            f"output: '{folder}' holds {', '.join(taken)} already. Name another folder, or remove it first."
+        )
+    return folder
+
+
+def _contents(explanation: Explanation, form: str, folder: Path) -> dict[str, str | bytes]:
+    """Return file name -> content."""
+    contents: dict[str, str | bytes] = {
+        "explain.svg": explanation.picture.svg,
+        "explain.png": explanation.picture.png,
+    }
+    if form == "html":
+        from lstm_readout.explain.html import page_of
+
+        contents["explain.html"] = page_of(explanation)
+    if form == "json":
+        values = explanation.values() | {"files": [str(folder / name) for name in _FORMATS[form]]}
+        contents["explain.json"] = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    return contents
+
+
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one core: on tensors this small, more of them mostly wait for each other."""
+def _one_thread() -> Iterator[None]:
+    """Compute on one core: on tensors this small, several cores mostly wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -78,19 +111,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def check_folder(folder: Path, names: list[str]) -> None:
-    """Refuse a folder whose files would be written over."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output: '{folder}' is a file; name a folder.")
-    taken = [name for name in names if (folder / name).exists()]
-    if taken:
-        raise UserError(
-            f"output: '{folder}' holds {', '.join(taken)} already. Name another folder, or remove it first."
-        )
-
-
-def write_files(folder: Path, contents: dict[str, str | bytes]) -> None:
-    """Write all files; none that is there already is touched."""
+def _write_files(folder: Path, contents: dict[str, str | bytes]) -> None:
+    """Write all files; never overwrite one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -110,7 +132,7 @@ def format_first(arguments: list[str]) -> list[str]:
         if argument == "--format":
             value = next(rest, None)
             if value is None:
-                raise UserError(f"--format: which one? Valid: {', '.join(sorted(FORMATS))}.")
+                raise UserError(f"--format: which one? Valid: {', '.join(sorted(_FORMATS))}.")
             written.append(f"format={value}")
         else:
             written.append(argument.removeprefix("--") if argument.startswith("--format=") else argument)
@@ -120,7 +142,12 @@ def format_first(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and explain."""
     try:
-        given = format_first(sys.argv[1:] if arguments is None else arguments)
+        arguments = format_first(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         refuse(error)
-    hydra_main(explain, config_name="explain", arguments=with_checkpoint(given))
+    arguments, checkpoint = with_checkpoint(arguments)
+    hydra_main(explain, config_name="explain", arguments=arguments, checkpoint=checkpoint)
+
+
+if __name__ == "__main__":
+    main()

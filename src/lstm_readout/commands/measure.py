@@ -1,4 +1,4 @@
-"""A trained task and splits go in; their metrics, beside baselines and the ceiling, come out."""
+"""A trained task and splits go in; its metrics, baselines and the ceiling come out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lightning import Trainer
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.tasks.base import Task
 
-STAGES = {"validation": "val", "test": "test"}
+_STAGES = {"validation": "val", "test": "test"}
 
 
 def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence[str]) -> dict[str, Any]:
-    """Measure a task on splits, beside baselines and the ceiling.
+    """Measure a task on splits, with baselines and the ceiling.
 
     Returns:
         One flat object: ``val/...``, ``test/...``, ``baseline/...``, ``ceiling`` and ``parameters``.
@@ -23,7 +23,7 @@ def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence
     for split in splits:
         if split not in data.columns:
             continue
-        stage = STAGES[split]
+        stage = _STAGES[split]
         (measured,) = (trainer.validate if stage == "val" else trainer.test)(task, datamodule=data, verbose=False)
         part = {key.split("/", 1)[1]: value for key, value in measured.items() if key.startswith(f"{stage}/")}
         part |= task.split_metrics(data, split, part)
@@ -34,7 +34,7 @@ def measure(trainer: Trainer, task: Task, data: TextDataModule, splits: Sequence
     if name in data.ceiling:
         metrics["ceiling"] = data.ceiling[name]
     metrics |= {f"vectors/{name}": share for name, share in task.config.get("vectors", {}).items()}
-    begun = task.config.get("init_from", {})
-    metrics |= {f"init_from/{name}": share for name, share in begun.items() if name != "file"}
+    initial = task.config.get("init_from", {})
+    metrics |= {f"init_from/{name}": share for name, share in initial.items() if name != "file"}
     metrics["parameters"] = sum(parameter.numel() for parameter in task.model.parameters())
     return metrics

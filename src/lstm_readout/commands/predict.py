@@ -9,30 +9,38 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from typing import Any
 
 from lstm_readout.config.arguments import with_task_of_checkpoint
 from lstm_readout.config.hydra_main import hydra_main
+from lstm_readout.config.values import instantiate
 from lstm_readout.errors import UserError
 from lstm_readout.inference import TextGenerator, Translator
 from lstm_readout.inference.pipeline import Pipeline
 from lstm_readout.inference.translate import as_values
+from lstm_readout.models.checkpoint import Checkpoint
 
 
-def predict(config: DictConfig) -> None:
-    """Use a trained model."""
-    output = None if config.output is None else Path(config.output)
+def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None:
+    """Use a trained model.
+
+    Args:
+        config: the configuration.
+        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+    """
+    output = None if config["output"] is None else Path(config["output"])
     if output is not None and output.exists():
         raise UserError(f"output: '{output}' exists already. Name another file, or remove it first.")
     texts = _texts(config)
     _check_of_one_text(config, texts)
-    options = {"int8": True} if config.int8 else {}  # a pipeline of another project may know nothing of it
-    model: Pipeline = instantiate(config.pipeline)(config.checkpoint, device=config.device, **options)
-    if config.get("attention_map") is not None:
+    options = {"int8": True} if config["int8"] else {}  # a pipeline of another project may not take it
+    load = instantiate(config["pipeline"])
+    model: Pipeline = load(checkpoint or config["checkpoint"], device=config["device"], **options)
+    if isinstance(model, Translator) and config.get("attention_map") is not None:
         _draw(model, texts[0], config)
-    lines = model.lines(texts) if config.get("target") is None else _scores(model, texts, config)
+    lines = model.lines(texts)
+    if isinstance(model, Translator) and config.get("target") is not None:
+        lines = _scores(model, texts, config["target"])
     if output is not None:
         _write(output, lines)
     elif isinstance(model, TextGenerator) and len(texts) == 1 and not model.tokenizer.reverse:
@@ -45,22 +53,22 @@ def predict(config: DictConfig) -> None:
             print(line)
 
 
-def _texts(config: DictConfig) -> list[str]:
-    if config.text is not None and config.input is not None:
+def _texts(config: dict[str, Any]) -> list[str]:
+    if config["text"] is not None and config["input"] is not None:
         raise UserError("text and input: both are given; give one.")
-    if config.text is not None:
-        return [str(config.text)]
+    if config["text"] is not None:
+        return [str(config["text"])]
     try:
-        if config.input is not None:
-            content = Path(config.input).read_bytes().decode("utf-8-sig")
+        if config["input"] is not None:
+            content = Path(config["input"]).read_bytes().decode("utf-8-sig")
         else:
             if sys.stdin.isatty():
-                print("one text a line; Ctrl-D ends", file=sys.stderr)
+                print("one text per line; Ctrl-D ends", file=sys.stderr)
             content = sys.stdin.buffer.read().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"input: no such file: '{config.input}'.") from None
+        raise UserError(f"input: no such file: '{config['input']}'.") from None
     except IsADirectoryError:
-        raise UserError(f"input: '{config.input}' is a folder; give a text file.") from None
+        raise UserError(f"input: '{config['input']}' is a folder; give a text file.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"input: not UTF-8 (byte {error.start}). Convert it first.") from error
     lines = content.removesuffix("\n").split("\n") if content else []
@@ -69,14 +77,14 @@ def _texts(config: DictConfig) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def _check_of_one_text(config: DictConfig, texts: list[str]) -> None:
-    """Raise ``UserError`` where a translator is asked for what is of one text, or for a picture that cannot be."""
+def _check_of_one_text(config: dict[str, Any], texts: list[str]) -> None:
+    """Raise ``UserError`` where an option of a translator needs one text, or a picture cannot be written."""
     for key in ("target", "attention_map"):
         if config.get(key) is not None and len(texts) != 1:
             raise UserError(f"{key} is for one text, got {len(texts)}. Give text='...'.")
     if config.get("attention_map") is None:
         return
-    picture = Path(config.attention_map)
+    picture = Path(config["attention_map"])
     if picture.suffix != ".png":
         raise UserError(f"attention_map: wanted the name of a PNG file, got '{picture}'. Call it {picture.stem}.png.")
     if picture.exists():
@@ -85,23 +93,24 @@ def _check_of_one_text(config: DictConfig, texts: list[str]) -> None:
         raise UserError(f"attention_map: no such folder: '{picture.parent}'.")
 
 
-def _scores(model: Pipeline, texts: list[str], config: DictConfig) -> Iterator[str]:
-    """Yield the log probability of the translation that is given, as one JSON object."""
-    assert isinstance(model, Translator)
-    for translation in model.score(texts, [str(config.target)]):
+def _scores(model: Translator, texts: list[str], target: Any) -> Iterator[str]:
+    """Yield the log probability of the given translation, as one JSON object."""
+    for translation in model.score(texts, [str(target)]):
         yield json.dumps(as_values(translation), ensure_ascii=False)
 
 
-def _draw(model: Pipeline, text: str, config: DictConfig) -> None:
+def _draw(model: Translator, text: str, config: dict[str, Any]) -> None:
     """Write the attention map of one translation."""
-    assert isinstance(model, Translator)
-    found = model.attention(text, None if config.target is None else str(config.target))
+    target = config["target"]
+    attention = model.attention(text, None if target is None else str(target))
     from lstm_readout.explain.batch import visible
     from lstm_readout.explain.fonts import drawable  # matplotlib: not before a picture is asked for
     from lstm_readout.report.plots import plot_attention
 
-    source, target = ([drawable(visible(token)) for token in side] for side in (found.source, found.target))
-    plot_attention(found.weights, source, target, Path(config.attention_map))
+    source, translation = (
+        [drawable(visible(token)) for token in side] for side in (attention.source, attention.target)
+    )
+    plot_attention(attention.weights, source, translation, Path(config["attention_map"]))
 
 
 def _write(output: Path, lines: Iterable[str]) -> None:
@@ -115,5 +124,9 @@ def _write(output: Path, lines: Iterable[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and predict."""
-    given = sys.argv[1:] if arguments is None else arguments
-    hydra_main(predict, config_name="predict", arguments=with_task_of_checkpoint(given, "pipeline"))
+    arguments, checkpoint = with_task_of_checkpoint(sys.argv[1:] if arguments is None else arguments, "pipeline")
+    hydra_main(predict, config_name="predict", arguments=arguments, checkpoint=checkpoint)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from hydra.utils import get_class, instantiate
 from lightning import seed_everything
-from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.compare.statistics import bleu_statistic
-from lstm_readout.config.build import build_data, build_task
+from lstm_readout.config.build import bare_trainer, build_data, build_task, task_class_of
+from lstm_readout.config.values import instantiate
 from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
 from lstm_readout.data.module import BATCHING, TextDataModule
 from lstm_readout.data.windows import StreamDataset, evaluation_stream, join_stream
@@ -66,11 +65,12 @@ def perform(run: Run) -> None:
     """Train, score the held-out rows and write the result."""
     keep_freed_memory()
     warnings.filterwarnings("ignore", ".*(`val_dataloader`|validation loop|max_epochs).*")
-    config = OmegaConf.create(run.config)
-    data = encoded_data(config).batched(run.seed, **run.config["data"])
+    config = run.config
+    data = encoded_data(config).batched(run.seed, **config["data"])
     seed_everything(run.seed, workers=True, verbose=False)
     task = build_task(config, data)
-    trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(
+    trainer = bare_trainer(
+        config,
         default_root_dir=str(run.path.parent),
         callbacks=[instantiate(node) for node in config.get("callbacks", {}).values() if node is not None],
         logger=False,
@@ -78,7 +78,6 @@ def perform(run: Run) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
         limit_val_batches=0,  # a fixed number of epochs: nothing is chosen by validation
-        use_distributed_sampler=False,
     )
     began = time.perf_counter()
     trainer.fit(task, datamodule=data)
@@ -133,13 +132,12 @@ def stream_statistics(task: Task, stream: StreamDataset) -> np.ndarray:
 _encoded: dict[str, TextDataModule] = {}  # of this process: reading and encoding a corpus can take as long as a run
 
 
-def encoded_data(config: DictConfig) -> TextDataModule:
+def encoded_data(config: dict[str, Any]) -> TextDataModule:
     """Return the data of a configuration, which this process reads once for all runs on it."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
-    rows = {key: value for key, value in plain["data"].items() if key not in BATCHING}
-    roles = dict(get_class(config.task._target_).roles)
-    begun = [plain.get(name) for name in ("init_tokenizer", "init_from")]
-    key = json.dumps([rows, plain["tokenizer"], begun[0] and begun, roles, plain["seed"]], sort_keys=True)
+    rows = {key: value for key, value in config["data"].items() if key not in BATCHING}
+    roles = dict(task_class_of(config).roles)
+    begun = [config.get(name) for name in ("init_tokenizer", "init_from")]
+    key = json.dumps([rows, config["tokenizer"], begun[0] and begun, roles, config["seed"]], sort_keys=True)
     if key not in _encoded:
         _encoded.clear()
         _encoded[key] = build_data(config)

@@ -52,9 +52,7 @@ def read_variants(config: DictConfig, data: TextDataModule) -> list[Variant]:
             check_targets(
                 OmegaConf.create({name: variant.config[name] for name in ("data", "model", "task", "trainer")})
             )
-            build_task(
-                OmegaConf.create(variant.config), data
-            )  # what cannot be built is told before anything is trained
+            build_task(variant.config, data)  # what cannot be built is told before anything is trained
         except UserError as error:
             if variant.against is None:
                 raise UserError(f"variants.{key}: {error}") from error

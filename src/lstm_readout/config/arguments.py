@@ -1,4 +1,4 @@
-"""Command-line arguments before Hydra sees them: free text is quoted, and the checkpoint names its task."""
+"""Command-line arguments before Hydra reads them: free text is quoted, and a checkpoint names its task."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from lstm_readout.config.hydra_main import refuse
 from lstm_readout.errors import UserError
-from lstm_readout.models.checkpoint import read_checkpoint
+from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
 
-FREE_TEXT = (
+_FREE_TEXT = (
     "text",
     "target",
     "attention_map",
@@ -21,42 +21,30 @@ FREE_TEXT = (
     "data.path",
     "vectors.path",
     "init_from",
-)  # values that are no expressions of Hydra's
+)  # values that are not expressions of Hydra's grammar
 
 
-def given(arguments: list[str], key: str) -> str | None:
-    """Return the value of ``key=value``, the last one if there are several."""
-    values = [argument.split("=", 1)[1] for argument in arguments if argument.startswith(f"{key}=")]
-    return values[-1] if values else None
+def with_task_of_checkpoint(arguments: list[str], group: str) -> tuple[list[str], Checkpoint | None]:
+    """Add ``group=<the checkpoint's task>``, unless it is given; exit with 2 if the file cannot be used.
+
+    Returns:
+        The arguments, free text quoted, and the checkpoint if it was read.
+    """
+    path = _value_of(arguments, "checkpoint")
+    if path is None or _value_of(arguments, group) is not None:
+        return _quoted(arguments), None
+    try:
+        checkpoint = read_checkpoint(path)
+    except UserError as error:
+        refuse(error)
+    return _quoted([f"{group}={checkpoint.task}", *arguments]), checkpoint
 
 
-def quoted(arguments: list[str]) -> list[str]:
-    """Quote the values of free text, so that commas, brackets and ``${`` in them mean themselves."""
-    return [
-        f"{key}={_quote(value)}"
-        if key in FREE_TEXT and separator and (key in ("text", "target") or not _is_plain(value))
-        else argument
-        for argument in arguments
-        for key, separator, value in (argument.partition("="),)
-    ]
-
-
-def with_task_of_checkpoint(arguments: list[str], group: str) -> list[str]:
-    """Add ``group=<the checkpoint's task>``, unless it is given; exit with 2 if the file cannot be used."""
-    path = given(arguments, "checkpoint")
-    if path is not None and given(arguments, group) is None:
-        try:
-            arguments = [f"{group}={read_checkpoint(path).task}", *arguments]
-        except UserError as error:
-            refuse(error)
-    return quoted(arguments)
-
-
-def with_checkpoint(arguments: list[str]) -> list[str]:
-    """Let a checkpoint stand for the task, model, tokenizer and data that are not given; quote free text."""
-    if given(arguments, "checkpoint") in (None, "null"):
-        return quoted(arguments)
-    groups = [group for group in ("data", "model", "tokenizer") if given(arguments, group) is None]
+def with_checkpoint(arguments: list[str]) -> tuple[list[str], Checkpoint | None]:
+    """Let a checkpoint replace the task, model, tokenizer and data that are not given; see above."""
+    if _value_of(arguments, "checkpoint") in (None, "null"):
+        return _quoted(arguments), None
+    groups = [group for group in ("data", "model", "tokenizer") if _value_of(arguments, group) is None]
     return with_task_of_checkpoint([*(f"~{group}" for group in groups), *arguments], "task")
 
 
@@ -65,10 +53,10 @@ def of_run(arguments: list[str], needed: str) -> list[str]:
 
     Args:
         arguments: of the command line.
-        needed: what the folder of ``resume=FOLDER`` must hold.
+        needed: what the folder of ``resume=FOLDER`` must contain.
     """
     try:
-        arguments = quoted(_with_resumed(arguments, needed))
+        arguments = _quoted(_with_resumed(arguments, needed))
         _check_folder(arguments)
     except UserError as error:
         refuse(error)
@@ -76,16 +64,8 @@ def of_run(arguments: list[str], needed: str) -> list[str]:
 
 
 def _with_resumed(arguments: list[str], needed: str) -> list[str]:
-    """Put the overrides of the run that is resumed before those given now; it goes on in its own folder.
-
-    Args:
-        arguments: with ``resume=FOLDER``, or without.
-        needed: what such a folder must hold.
-
-    Raises:
-        UserError: the folder is not that of a run.
-    """
-    resumed = given(arguments, "resume")
+    """Put the overrides of the resumed run before those given now; the run continues in its own folder."""
+    resumed = _value_of(arguments, "resume")
     if resumed in (None, "null"):
         return arguments
     recorded = Path(resumed) / ".hydra" / "overrides.yaml"
@@ -96,16 +76,33 @@ def _with_resumed(arguments: list[str], needed: str) -> list[str]:
 
 
 def _check_folder(arguments: list[str]) -> None:
-    """Refuse a folder that holds a run: Hydra would write over its configuration before anything else could."""
-    folder = given(arguments, "hydra.run.dir")
-    if folder is not None and given(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
+    """Refuse a folder that contains a run: Hydra would overwrite its configuration first of all."""
+    folder = _value_of(arguments, "hydra.run.dir")
+    if folder is not None and _value_of(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
         raise UserError(f"hydra.run.dir: '{folder}' holds a run already. Name another folder, or resume={folder}.")
 
 
-def _is_plain(value: str) -> bool:
-    """Say whether a path can stand as it is, or is quoted by the user already; a text is always quoted here.
+def _value_of(arguments: list[str], key: str) -> str | None:
+    """Return the value of ``key=value``, the last one if there are several."""
+    values = [argument.split("=", 1)[1] for argument in arguments if argument.startswith(f"{key}=")]
+    return values[-1] if values else None
 
-    ``{role: path, ...}`` is no path, but several of them.
+
+def _quoted(arguments: list[str]) -> list[str]:
+    """Quote the values of free text, so that Hydra takes commas, brackets and ``${`` in them literally."""
+    return [
+        f"{key}={_quote(value)}"
+        if key in _FREE_TEXT and separator and (key in ("text", "target") or not _is_plain(value))
+        else argument
+        for argument in arguments
+        for key, separator, value in (argument.partition("="),)
+    ]
+
+
+def _is_plain(value: str) -> bool:
+    """Return whether a path needs no quotes, or has them already; a text is always quoted.
+
+    ``{role: path, ...}`` is not a path but several of them.
     """
     return value == "null" or re.fullmatch(r"[\w./+-]+|'[^']*'|\"[^\"]*\"|\{.+:.+\}", value) is not None
 

@@ -1,4 +1,4 @@
-"""A composed configuration goes in; its data and its task come out, ready to train or to look at."""
+"""The plain values of a configuration go in; its data, its task and its trainer come out."""
 
 from __future__ import annotations
 
@@ -6,102 +6,140 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from hydra.utils import get_class, instantiate
-from lightning import seed_everything
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import get_class
+from lightning import Trainer, seed_everything
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from lstm_readout.config.initialize import begin_with
+from lstm_readout.config.initialize import initialize
+from lstm_readout.config.values import instantiate
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
+from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.pretrained.language_model import language_model_file, tokenizer_of
 from lstm_readout.tasks.base import Task
 from lstm_readout.tokenizer import Vocabulary
 
 
-def build(config: DictConfig) -> tuple[Task, TextDataModule]:
-    """Return the task and its data: a new model from the configuration, or that of ``config.checkpoint``."""
+def task_class_of(config: Mapping[str, Any]) -> type[Task]:
+    """Return the class that ``task`` names."""
+    return get_class(config["task"]["_target_"])
+
+
+def build(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tuple[Task, TextDataModule]:
+    """Return the task and its data: a new model from the configuration, or that of ``config["checkpoint"]``.
+
+    Args:
+        config: the configuration.
+        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+    """
     if config.get("checkpoint") is not None:
-        return load(config)
-    seed_everything(config.seed, workers=True, verbose=False)
+        return load(config, checkpoint)
+    seed_everything(config["seed"], workers=True, verbose=False)
     data = build_data(config)
     return build_task(config, data), data
 
 
-def build_data(config: DictConfig, vocabulary: Vocabulary | None = None) -> TextDataModule:
+def build_data(config: Mapping[str, Any], vocabulary: Vocabulary | None = None) -> TextDataModule:
     """Read and encode the data.
 
     Args:
         config: the configuration.
-        vocabulary: that of a run that goes on; else tokenizers and labels are fitted on the data.
+        vocabulary: that of a resumed run; otherwise tokenizers and labels are fitted on the data.
     """
-    task_class: type[Task] = get_class(config.task._target_)
-    data: TextDataModule = instantiate(config.data, _partial_=True, _convert_="all")(
+    task_class = task_class_of(config)
+    data: TextDataModule = instantiate(
+        config["data"],
         roles=task_class.roles,
         batch_type=task_class.batch_type,
         tokenizer=_tokenizer(config, task_class),
         vocabulary=vocabulary,
         seen=vocabulary is not None,
-        seed=config.seed,
+        seed=config["seed"],
     )
     data.setup()
     return data
 
 
-def build_task(config: DictConfig, data: TextDataModule, resumed: Mapping[str, Any] | None = None) -> Task:
+def build_task(config: Mapping[str, Any], data: TextDataModule, resumed: Mapping[str, Any] | None = None) -> Task:
     """Return a new model, whose sizes follow from the data, in its task.
 
     Args:
         config: the configuration.
         data: what it is trained on.
-        resumed: what the checkpoint of a run that goes on says of its configuration. Its weights are loaded later, so
-            that no word vectors and no language model are read.
+        resumed: the configuration in the checkpoint of a resumed run. Its weights are loaded later, so no word vectors
+            and no language model are read.
     """
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
-    task_class: type[Task] = get_class(config.task._target_)
-    # _partial_, then the call: inside instantiate a UserError would be wrapped
-    model = instantiate(config.model, _partial_=True, _convert_="all")(**task_class.sizes(data.vocabulary))
-    about = {key: plain[key] for key in ("data", "tokenizer", "seed")}
-    about |= begin_with(config, task_class, model, data, resumed)
-    return instantiate(config.task, _partial_=True)(
+    task_class = task_class_of(config)
+    model = instantiate(config["model"], **task_class.sizes(data.vocabulary))
+    saved = {key: config[key] for key in ("data", "tokenizer", "seed")}
+    saved |= initialize(config, task_class, model, data, resumed)
+    return instantiate(
+        config["task"],
         model=model,
         vocabulary=data.vocabulary,
-        optimizer=instantiate(config.optimizer),
-        scheduler=instantiate(config.scheduler) if config.get("scheduler") else None,
-        config=about,
+        optimizer=instantiate(config["optimizer"]),
+        scheduler=instantiate(config.get("scheduler")),
+        config=saved,
     )
 
 
-def _tokenizer(config: DictConfig, task_class: type[Task]) -> Any:
-    """Return what makes a tokenizer of training texts; with ``init_tokenizer`` it is that of the language model."""
-    if not config.get("init_tokenizer"):
-        return instantiate(config.tokenizer)
-    if not config.get("init_from"):
-        raise UserError("init_tokenizer=true: whose? Name the language model: init_from=runs/generate/...")
-    roles = [role for role, kind in task_class.roles.items() if kind == "text"]
-    if len(roles) > 1 and not config.data.joint_tokenizer:
-        raise UserError(
-            f"init_tokenizer=true: a language model has one tokenizer, {task_class.name} reads {' and '.join(roles)}. "
-            "Set init_tokenizer=false, or data.joint_tokenizer=true."
-        )
-    limit = {key: config.tokenizer[key] for key in ("max_length", "keep") if key in config.tokenizer}
-    return partial(tokenizer_of, path=str(language_model_file(config.init_from)), **limit)
-
-
-def load(config: DictConfig) -> tuple[Task, TextDataModule]:
-    """Return the task of ``config.checkpoint`` and the data it was trained with, or that of ``config.data``."""
-    task_class: type[Task] = get_class(config.task._target_)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
-    options = {key: value for key, value in plain["task"].items() if key != "_target_"}
-    task = task_class.load_from_checkpoint(config.checkpoint, **options)
-    arguments = plain.get("data") or task.config["data"]
-    arguments.pop("_target_", None)  # the class is chosen here
+def load(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tuple[Task, TextDataModule]:
+    """Return the task of a checkpoint and its training data, or the data of ``config["data"]``: see ``build``."""
+    task_class = task_class_of(config)
+    options = {key: value for key, value in config["task"].items() if key != "_target_"}
+    task = task_class.load_from_checkpoint(checkpoint or config["checkpoint"], **options)
+    arguments = config.get("data") or task.config["data"]
     data = TextDataModule(
         roles=task_class.roles,
         batch_type=task_class.batch_type,
         vocabulary=task.vocabulary,
-        seen=not plain.get("data"),
+        seen=not config.get("data"),
         seed=task.config.get("seed", 0),
-        **arguments,
+        **{key: value for key, value in arguments.items() if key != "_target_"},  # the class is chosen here
     )
     data.setup()
     return task, data
+
+
+def build_trainer(config: Mapping[str, Any], data: TextDataModule, *, progress_bar: bool) -> Trainer:
+    """Return the Trainer of a training run, with its callbacks and loggers."""
+    callbacks = {name: node for name, node in config["callbacks"].items() if node is not None}
+    if not progress_bar:
+        callbacks.pop("progress_bar", None)
+    if "validation" not in data.columns and "best" in callbacks:  # nothing to choose by: the best is the last
+        callbacks.pop("early_stopping", None)
+        callbacks["best"] = callbacks["best"] | {"monitor": None}
+    return bare_trainer(
+        config,
+        callbacks=[instantiate(node) for node in callbacks.values()],
+        logger=[instantiate(node) for node in config["logger"].values() if node is not None] or False,
+        enable_progress_bar=progress_bar,
+    )
+
+
+def bare_trainer(config: Mapping[str, Any], **options: Any) -> Trainer:
+    """Return the Trainer that ``trainer`` describes; ``options`` of Lightning's Trainer replace its own."""
+    try:
+        return instantiate(
+            config["trainer"], **options, use_distributed_sampler=False
+        )  # the batches know their process
+    except UserError:
+        raise
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def _tokenizer(config: Mapping[str, Any], task_class: type[Task]) -> Any:
+    """Return a function from training texts to a tokenizer; with ``init_tokenizer`` that of the language model."""
+    if not config.get("init_tokenizer"):
+        return instantiate(config["tokenizer"])
+    if not config.get("init_from"):
+        raise UserError("init_tokenizer=true: whose? Name the language model: init_from=runs/generate/...")
+    roles = [role for role, kind in task_class.roles.items() if kind == "text"]
+    if len(roles) > 1 and not config["data"]["joint_tokenizer"]:
+        raise UserError(
+            f"init_tokenizer=true: a language model has one tokenizer, {task_class.name} reads {' and '.join(roles)}. "
+            "Set init_tokenizer=false, or data.joint_tokenizer=true."
+        )
+    limit = {key: config["tokenizer"][key] for key in ("max_length", "keep") if key in config["tokenizer"]}
+    return partial(tokenizer_of, path=str(language_model_file(config["init_from"])), **limit)

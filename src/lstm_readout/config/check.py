@@ -1,23 +1,44 @@
-"""A composed configuration goes in; every fault in it comes out as one error, before anything is written."""
+"""A composed configuration goes in; every fault in it comes out as one error, before anything is written.
+
+The schema of a node is the signature of its ``_target_``: see ``signature.py``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from lstm_readout.config.signature import UNKNOWN, accepts, complaint, parameters_of
+from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError, did_you_mean
+
+_MUST_BE_GIVEN = {
+    "init_from": "must be given: the run folder or a checkpoint of a language model (task=generate), for example "
+    "init_from=runs/generate/..."
+}
+
+
+def check_jobs(jobs: Sequence[DictConfig]) -> None:
+    """Check all jobs of a sweep and list each fault once, though many jobs may share it."""
+    faults: dict[str, None] = {}
+    for job in jobs:
+        try:
+            check_targets(job)
+        except UserError as error:
+            faults.update(dict.fromkeys(str(error).splitlines()))
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def check_targets(config: DictConfig) -> None:
     """Check every node that has a ``_target_`` against the signature of that target.
 
     Raises:
-        UserError: lists all faults, one a line: unknown keys, wrong kinds of value, targets that are not
-            there, values that must still be given (``???``) and interpolations that lead nowhere.
+        UserError: lists all faults, one per line: unknown keys, wrong kinds of value, missing targets, values that must
+            still be given (``???``) and interpolations that lead nowhere.
     """
     faults: list[str] = []
     faults.extend(_node_faults(_read_container(config, "", faults), ""))
@@ -26,7 +47,7 @@ def check_targets(config: DictConfig) -> None:
 
 
 def _read_container(node: DictConfig | ListConfig, path: str, faults: list[str]) -> Any:
-    """Return plain dicts and lists, so that the checks meet no OmegaConf error; tell what cannot be read."""
+    """Return plain dicts and lists, so that the checks meet no OmegaConf error; add unreadable values to the faults."""
     if isinstance(node, ListConfig):
         return [_read(node, index, _join(path, index), faults) for index in range(len(node))]
     return {key: _read(node, key, _join(path, key), faults) for key in node}
@@ -34,20 +55,20 @@ def _read_container(node: DictConfig | ListConfig, path: str, faults: list[str])
 
 def _read(parent: DictConfig | ListConfig, key: Any, where: str, faults: list[str]) -> Any:
     if OmegaConf.is_missing(parent, key):
-        faults.append(f"{where}: must be given, for example {where}=...")
+        faults.append(f"{where}: {_MUST_BE_GIVEN.get(where, f'must be given, for example {where}=...')}")
         return UNKNOWN
     refers = OmegaConf.is_interpolation(parent, key)
     try:
         value = parent[key]
     except InterpolationToMissingValueError:
-        return UNKNOWN  # told where the value is missing
+        return UNKNOWN  # a fault of the place where the value is missing
     except OmegaConfBaseException as error:
-        text = str(cast(Any, OmegaConf.to_container(parent, resolve=False))[key])
-        if "hydra:" not in text:  # ${hydra:...} has its values only inside a run
+        text = str(plain_values(parent, resolve=False)[key])
+        if "hydra:" not in text:  # ${hydra:...} has values only inside a run
             faults.append(f"{where}: cannot read '{text}': {str(error).splitlines()[0]}.")
         return UNKNOWN
     if isinstance(value, (DictConfig, ListConfig)):
-        # What an interpolation leads to is checked where it stands.
+        # The target of an interpolation is checked in its own place
         return UNKNOWN if refers else _read_container(value, where, faults)
     return value
 

@@ -1,9 +1,7 @@
-"""A program that takes a config goes in; it runs as ``@hydra.main`` runs it, but the config is checked first.
+"""A command goes in; it runs as ``@hydra.main`` would run it, but its configuration is checked first.
 
 A mistake of the user's ends as ``error: ...`` on stderr with exit code 2: before Hydra makes a folder if the
-command line shows it, else from inside the run, and then it stands in the run's log as well.
-
-The schema of a node is the signature of its ``_target_``: see ``schema``.
+command line shows it, else from inside the run, and then the run's log has it as well.
 """
 
 from __future__ import annotations
@@ -16,41 +14,50 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import run_and_report
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lstm_readout.config.check import check_targets
-from lstm_readout.config.jobs import VERSION_BASE, compose_jobs, overrides_first
+from lstm_readout.config.check import check_jobs, check_targets
+from lstm_readout.config.jobs import VERSION_BASE, overrides_first, read_command_line
+from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError
-
-__all__ = ["check_targets", "hydra_main", "refuse"]
 
 log = logging.getLogger(__name__)
 
 
 def hydra_main(
-    run: Callable[[DictConfig], Any],
+    run: Callable[..., Any],
     *,
     config_name: str,
     config_module: str = "lstm_readout.configs",
     arguments: list[str] | None = None,
+    plain: bool = True,
+    **options: Any,
 ) -> None:
-    """Compose ``config_name`` with the command line's overrides as ``hydra.main`` does, and call ``run``.
+    """Compose ``config_name`` with the overrides of the command line, check it and call ``run`` with it.
 
     Args:
-        run: the program; what it returns goes to Hydra's sweeper.
+        run: the command; what it returns goes to Hydra's sweeper.
         config_name: name of the primary config, without ``.yaml``.
         config_module: the package that holds the configs.
-        arguments: stand in for ``sys.argv[1:]``; all of Hydra's flags hold.
+        arguments: replace ``sys.argv[1:]``; all of Hydra's flags work.
+        plain: give ``run`` plain values; otherwise the ``DictConfig``, whose interpolations are not resolved.
+        options: further arguments of ``run``.
 
     Raises:
         SystemExit: 2 after a mistake of the user's, 130 after an interrupt, else what Hydra exits with.
     """
+    job = _guard(run, plain, options)
     with _command_line(overrides_first(sys.argv[1:] if arguments is None else arguments)):
         try:
-            jobs = compose_jobs(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
-            _check_jobs(jobs)
-            main = hydra.main(f"pkg://{config_module}", config_name, VERSION_BASE)
-            main(_guard(run))()
+            line = read_command_line(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
+            check_jobs(line.jobs)
+            if line.single is None:  # a sweep, or nothing but printing
+                hydra.main(f"pkg://{config_module}", config_name, VERSION_BASE)(job)()
+            else:
+                run_and_report(functools.partial(line.single.run, config_name, job, []))
         except UserError as error:
             refuse(error)
         except KeyboardInterrupt:
@@ -68,30 +75,18 @@ def _command_line(arguments: list[str]) -> Iterator[None]:
         sys.argv = before
 
 
-def _check_jobs(jobs: list[DictConfig]) -> None:
-    """Check all jobs of a sweep and tell each fault once, though many of them may share it."""
-    faults: dict[str, None] = {}
-    for job in jobs:
-        try:
-            check_targets(job)
-        except UserError as error:
-            faults.update(dict.fromkeys(str(error).splitlines()))
-    if faults:
-        raise UserError("\n".join(faults))
-
-
-def _guard(run: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Return the program with its errors told: Hydra itself writes none of them to the run's log."""
+def _guard(run: Callable[..., Any], plain: bool, options: dict[str, Any]) -> Callable[[DictConfig], Any]:
+    """Return a job for Hydra that writes its errors to the run's log, which Hydra does not."""
 
     @functools.wraps(run)
     def guarded(config: DictConfig) -> Any:
         try:
-            check_targets(config)  # again: a sweeper that draws its values was stood for by one of them
-            return run(config)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                check_targets(config)  # the sweeper may have drawn values that were not checked before
+            return run(plain_values(config) if plain else config, **options)
         except UserError as error:
             _write_to_log(str(error), error, traceback=False)
-            # SystemExit passes through Hydra; of a UserError it would print the traceback and exit with 1.
-            refuse(error)
+            refuse(error)  # SystemExit passes through Hydra, which would print the traceback of a UserError
         except KeyboardInterrupt as error:
             _write_to_log("interrupted", error, traceback=False)
             raise
@@ -105,7 +100,7 @@ def _guard(run: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
 
 def _close_log_files() -> None:
-    """End the run's log with the run: a later line of the same process is none of its own."""
+    """Close the run's log: later lines of the same process do not belong to it."""
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, logging.FileHandler):
@@ -114,15 +109,15 @@ def _close_log_files() -> None:
 
 
 def _write_to_log(text: str, error: BaseException, *, traceback: bool) -> None:
-    """Write to the run's log file alone: the console gets the error from ``refuse`` or from Hydra."""
-    about = (type(error), error, error.__traceback__) if traceback else None
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), about)
+    """Write to the run's log file only: the console gets the error from ``refuse`` or from Hydra."""
+    exc_info = (type(error), error, error.__traceback__) if traceback else None
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), exc_info)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
 
 
 def refuse(error: UserError) -> NoReturn:
-    """Tell a mistake in one message and exit with 2."""
+    """Print a mistake of the user's as one message and exit with 2."""
     print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
     raise SystemExit(2) from None

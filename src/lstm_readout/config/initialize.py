@@ -1,5 +1,5 @@
-"""A configuration and a new model go in; its embeddings and LSTMs begin with word vectors or with a language model, and
-what those knew of the vocabulary comes out.
+"""A configuration and a new model go in; word vectors or a language model initialise its embeddings and LSTMs, and
+the shares of the vocabulary that these cover come out.
 """
 
 from __future__ import annotations
@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from lstm_readout.config.values import instantiate
 from lstm_readout.data.describe import token_counts
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
@@ -22,52 +21,52 @@ from lstm_readout.tasks.base import Task
 from lstm_readout.tokenizer.ragged import Ragged
 
 
-def begin_with(
-    config: DictConfig,
+def initialize(
+    config: Mapping[str, Any],
     task_class: type[Task],
     model: nn.Module,
     data: TextDataModule,
     resumed: Mapping[str, Any] | None,
 ) -> dict[str, dict[str, Any]]:
-    """Fill the model as ``vectors`` and ``init_from`` say.
+    """Initialise the model as ``vectors`` and ``init_from`` say.
 
     Args:
         config: the configuration.
         task_class: knows where the model holds its embeddings.
         model: with its random weights.
         data: what it is trained on.
-        resumed: what the checkpoint of a run that goes on says of its configuration: then nothing is read.
+        resumed: the configuration in the checkpoint of a resumed run: then nothing is read.
 
     Returns:
-        ``vectors`` and ``init_from``, where they are asked for -> what share of each role's vocabulary they know.
+        ``vectors`` and ``init_from``, where they are asked for -> the share of each role's vocabulary that they cover.
     """
-    about: dict[str, dict[str, Any]] = {}
+    coverage: dict[str, dict[str, Any]] = {}
     if config.get("vectors"):
-        about["vectors"] = _take_vectors(config, task_class, model, data, resumed)
+        coverage["vectors"] = _take_vectors(config, task_class, model, data, resumed)
     if config.get("init_from"):
         roles = _sides(config, task_class)
-        twice = {key.partition("/")[0] for key in about.get("vectors", {})} & set(roles)
+        twice = {key.partition("/")[0] for key in coverage.get("vectors", {})} & set(roles)
         if twice:
             raise UserError(
                 f"vectors and init_from both fill the embedding of {', '.join(sorted(twice))}. Leave out one of them, "
                 "or name others in vectors.roles or init_into."
             )
         if resumed is None:
-            about["init_from"] = _take_language_model(config.init_from, roles, task_class, model, data)
+            coverage["init_from"] = _take_language_model(config["init_from"], roles, task_class, model, data)
         else:
-            about["init_from"] = resumed.get("init_from", {})
-    return about
+            coverage["init_from"] = resumed.get("init_from", {})
+    return coverage
 
 
 def _take_vectors(
-    config: DictConfig,
+    config: Mapping[str, Any],
     task_class: type[Task],
     model: nn.Module,
     data: TextDataModule,
     resumed: Mapping[str, Any] | None,
 ) -> dict[str, float]:
-    """Fill the embeddings of the model; return what share of each role's words and training tokens has a vector."""
-    vectors: PretrainedVectors = instantiate(config.vectors, _partial_=True, _convert_="all")()
+    """Fill the embeddings; return the shares of each role's words and training tokens that have a vector."""
+    vectors: PretrainedVectors = instantiate(config["vectors"])
     if not task_class.embeddings:
         name = task_class.__name__
         raise UserError(f"vectors: {name}.embeddings does not say where the model holds them. Set it, or vectors=none.")
@@ -85,7 +84,8 @@ def _take_vectors(
 
 def _place(role: str, path: str, model: nn.Module, data: TextDataModule, by_role: bool) -> Place:
     embedding, side = model.get_submodule(path), path.partition(".")[0]
-    assert isinstance(embedding, nn.Embedding)
+    if not isinstance(embedding, nn.Embedding):
+        raise UserError(f"vectors, init_from: the model's '{path}' is no torch.nn.Embedding. Leave them out.")
     arguments: dict[str, Any] = getattr(model, "arguments", {})
     of_one_side = by_role or arguments.get("embedding_size") != embedding.embedding_dim
     key = f"model.{side}" if of_one_side and isinstance(arguments.get(side), dict) else "model"
@@ -100,27 +100,26 @@ def _take_language_model(
     by_role = len(roles) < len(task_class.embeddings)
     parts = {role: _part(role, where, model, data, by_role) for role, where in roles.items()}
     file = str(language_model_file(path))
-    told: dict[str, Any] = {"file": file}
+    known: dict[str, Any] = {"file": file}
     for role, coverage in move(file, parts).items():
-        told |= {f"{role}/tokens_known": coverage.words}
-        told |= {} if coverage.tokens is None else {f"{role}/training_tokens_known": coverage.tokens}
-    return told
+        known |= {f"{role}/tokens_known": coverage.words}
+        known |= {} if coverage.tokens is None else {f"{role}/training_tokens_known": coverage.tokens}
+    return known
 
 
-def _sides(config: DictConfig, task_class: type[Task]) -> dict[str, str]:
+def _sides(config: Mapping[str, Any], task_class: type[Task]) -> dict[str, str]:
     """Return the text roles whose side ``init_into`` names, and where the model holds their embeddings.
 
-    Not named: the last one, which of a translator is the decoder: itself a language model.
+    The default is the last one, of a translator the decoder, which is itself a language model.
     """
     sides = {path.partition(".")[0]: role for role, path in task_class.embeddings.items()}
     if not sides:
         name = task_class.__name__
         raise UserError(f"init_from: {name}.embeddings does not say where the model holds them. Set init_from=null.")
-    given: Any = config.get("init_into")
-    given = OmegaConf.to_container(given) if OmegaConf.is_config(given) else given
-    chosen = [*sides][-1:] if given is None else [given] if isinstance(given, str) else given
+    into = config.get("init_into")
+    chosen = [*sides][-1:] if into is None else [into] if isinstance(into, str) else into
     if not isinstance(chosen, list):
-        raise UserError(f"init_into: wanted a list, for example [{', '.join(sides)}], got {given!r}.")
+        raise UserError(f"init_into: wanted a list, for example [{', '.join(sides)}], got {into!r}.")
     for side in chosen:
         if side not in sides:
             raise UserError(f"init_into: {task_class.name} has no '{side}'. {did_you_mean(str(side), sides)}")

@@ -1,45 +1,62 @@
-"""A command line for Hydra goes in; the configs of the jobs that it asks for come out, and no folder is made.
+"""A command line for Hydra goes in; the configurations of the jobs that it asks for come out, and no folder is made.
 
 What Hydra would refuse with a long text or a traceback is raised here as a ``UserError``.
 """
 
 from __future__ import annotations
 
-import copy
-import itertools
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import (
     create_automatic_config_search_path,
     detect_calling_file_or_module_from_task_function,
+    detect_task_name,
     get_args_parser,
 )
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
-from hydra.core.override_parser.types import Override, ValueType
-from hydra.core.utils import setup_globals
+from hydra.core.utils import configure_log
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 
-from lstm_readout.config.compose import Composer
+from lstm_readout.config.compose import Composer, Loader, without_hydra
+from lstm_readout.config.sweep import first_values, jobs_of_sweep, refuse_values
 from lstm_readout.errors import UserError
 
 VERSION_BASE = "1.3"
-_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-def compose_jobs(
+class ComposedHydra(Hydra):
+    """Hydra for a single run whose configuration is composed already."""
+
+    def __init__(self, task_name: str, loader: ConfigLoaderImpl) -> None:
+        super().__init__(task_name, loader)
+        self.composed = DictConfig({})
+
+    def compose_config(self, *arguments: Any, with_log_configuration: bool = False, **options: Any) -> DictConfig:
+        """Return it, in place of composing it a second time."""
+        if with_log_configuration:
+            configure_log(self.composed.hydra.hydra_logging, self.composed.hydra.verbose)
+        return self.composed
+
+
+class CommandLine(NamedTuple):
+    """What a command line asks for."""
+
+    jobs: list[DictConfig]  # to check; see ``compose_jobs``
+    single: ComposedHydra | None  # runs the only job; None for a sweep, and where nothing runs
+
+
+def read_command_line(
     arguments: list[str], *, run: Callable[..., Any], config_name: str, config_module: str
-) -> list[DictConfig]:
-    """Return the configs to check: one, or for a sweep one for each value of each swept key.
-
-    A sweep's other keys keep their first value meanwhile, and a range, interval or glob is stood for by its
-    first value: as many configs as there are values, not as there are jobs. Empty where nothing is to run.
+) -> CommandLine:
+    """Compose what the command line asks for.
 
     Raises:
         UserError: Hydra would refuse the command line; lists every override that is at fault.
@@ -47,18 +64,38 @@ def compose_jobs(
     flags = get_args_parser().parse_intermixed_args(arguments)
     _refuse_flags(flags)
     if flags.help or flags.hydra_help or flags.info or flags.shell_completion or flags.experimental_rerun:
-        return []
+        return CommandLine([], None)
     version.setbase(VERSION_BASE)
-    setup_globals()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Hydra gives the same ones again when it runs
-        loader = ConfigLoaderImpl(_search_path(flags, run, config_module))
-        jobs = _jobs(Composer(loader, flags.config_name or config_name), flags)
-    return [] if flags.cfg else jobs
+    calling = detect_calling_file_or_module_from_task_function(run)
+    loader = Loader(_search_path(flags, calling, config_module))
+    hydra = ComposedHydra(detect_task_name(*calling), loader)
+    composer = Composer(loader, flags.config_name or config_name)
+    overrides = [composer.parse(text) for text in flags.overrides]
+    hydra.composed = composer.compose(first_values(composer, overrides))
+    if flags.multirun or hydra.composed.hydra.mode == RunMode.MULTIRUN:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Hydra repeats them when it runs
+            jobs = jobs_of_sweep(composer, hydra.composed, overrides)
+        return CommandLine([] if flags.cfg else jobs, None)
+    refuse_values(overrides)
+    return CommandLine([], None) if flags.cfg else CommandLine([without_hydra(hydra.composed)], hydra)
+
+
+def compose_jobs(
+    arguments: list[str], *, run: Callable[..., Any], config_name: str, config_module: str
+) -> list[DictConfig]:
+    """Return the configurations to check: one, or for a sweep one for each value of each swept key.
+
+    Empty where nothing runs.
+
+    Raises:
+        UserError: see ``read_command_line``.
+    """
+    return read_command_line(arguments, run=run, config_name=config_name, config_module=config_module).jobs
 
 
 def overrides_first(arguments: list[str]) -> list[str]:
-    """Return the command line with its overrides before its flags: Hydra takes no ``a=1 -m b=2,3``."""
+    """Return the command line with its overrides before its flags: Hydra refuses ``a=1 -m b=2,3``."""
     overrides = get_args_parser().parse_intermixed_args(arguments).overrides
     left = list(overrides)
     flags = [word for word in arguments if word not in left or left.remove(word)]
@@ -66,16 +103,15 @@ def overrides_first(arguments: list[str]) -> list[str]:
 
 
 def _refuse_flags(flags: Namespace) -> None:
-    asked = ("run", "cfg", "multirun", "shell_completion", "info")
-    given = [f"--{name.replace('_', '-')}" for name in asked if getattr(flags, name)]
+    exclusive = ("run", "cfg", "multirun", "shell_completion", "info")
+    given = [f"--{name.replace('_', '-')}" for name in exclusive if getattr(flags, name)]
     if len(given) > 1:
         raise UserError(f"Only one of {' and '.join(given)} can be given.")
     if flags.resolve and not (flags.cfg or flags.help):
         raise UserError("--resolve goes with --cfg, for example --cfg job --resolve.")
 
 
-def _search_path(flags: Namespace, run: Callable[..., Any], config_module: str) -> ConfigSearchPath:
-    calling = detect_calling_file_or_module_from_task_function(run)
+def _search_path(flags: Namespace, calling: tuple[str | None, str | None], config_module: str) -> ConfigSearchPath:
     path = create_automatic_config_search_path(*calling, flags.config_path or f"pkg://{config_module}")
     if flags.config_dir is not None:
         folder = Path(flags.config_dir).absolute()
@@ -83,75 +119,3 @@ def _search_path(flags: Namespace, run: Callable[..., Any], config_module: str) 
             raise UserError(f"--config-dir: there is no folder '{flags.config_dir}'.")
         path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
     return path
-
-
-def _jobs(composer: Composer, flags: Namespace) -> list[DictConfig]:
-    overrides = [composer.parse(text) for text in flags.overrides]
-    first = composer.compose([_first(composer, one) for one in overrides])
-    several = flags.multirun or first.hydra.mode == RunMode.MULTIRUN
-    swept_in_config = list(_sweeper_overrides(composer, first, overrides)) if several else []
-    if swept_in_config:
-        overrides = swept_in_config + overrides
-        first = composer.compose([_first(composer, one) for one in overrides])
-    all_swept = [one for one in overrides if one.is_sweep_override()]
-    for swept in all_swept:
-        _refuse_sweep(swept, several, first)
-    jobs = [_without_hydra(first)]
-    for swept in all_swept:
-        for value in _values(swept)[1:]:
-            jobs.append(_job_with(composer, overrides, jobs[0], composer.parse(f"{swept.get_key_element()}={value}")))
-    return jobs
-
-
-def _job_with(composer: Composer, overrides: list[Override], job: DictConfig, chosen: Override) -> DictConfig:
-    key = chosen.key_or_group
-    if composer.loader.repository.group_exists(key) or chosen.package or OmegaConf.select(job, key) is None:
-        same_key = chosen.get_key_element()
-        chosen_for = [chosen if one.get_key_element() == same_key else _first(composer, one) for one in overrides]
-        return _without_hydra(composer.compose(chosen_for))
-    job = copy.deepcopy(job)  # ten times cheaper than to compose anew
-    OmegaConf.update(job, key, chosen.value(), merge=True, force_add=True)
-    return job
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    with read_write(config), open_dict(config):
-        del config["hydra"]
-    return config
-
-
-def _first(composer: Composer, override: Override) -> Override:
-    if not override.is_sweep_override():
-        return override
-    return composer.parse(f"{override.get_key_element()}={_values(override)[0]}")
-
-
-def _values(swept: Override) -> list[str]:
-    if swept.is_interval_sweep():
-        return [f"{float(getattr(swept.value(), 'start')):g}"]  # noqa: B009 (of a union; 1 and not 1.0: fits an int)
-    every_one = swept.value_type in (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
-    values = list(itertools.islice(swept.sweep_string_iterator(), None if every_one else 1))
-    if not values:
-        raise UserError(f"'{swept.input_line}' stands for no value at all.")
-    return values
-
-
-def _refuse_sweep(swept: Override, several: bool, config: DictConfig) -> None:
-    line = swept.input_line
-    if swept.is_hydra_override():
-        raise UserError(f"'{line}' names several values, but Hydra's own settings cannot be swept.")
-    if not several:
-        as_list = f", or write {swept.get_key_element()}=[{swept.get_value_string()}] for a list"
-        is_plain = swept.value_type is ValueType.SIMPLE_CHOICE_SWEEP
-        raise UserError(f"'{line}' names several values: add -m to run each{as_list if is_plain else ''}.")
-    if swept.is_interval_sweep() and config.hydra.sweeper.get("_target_") == _BASIC_SWEEPER:
-        raise UserError(f"'{line}': the basic sweeper cannot draw from an interval; list values or use range(...).")
-
-
-def _sweeper_overrides(composer: Composer, config: DictConfig, given: list[Override]) -> Iterator[Override]:
-    """Give the sweep of a config file (``hydra.sweeper.params``), less what the command line replaces."""
-    sweeper = config.hydra.sweeper
-    keys = {one.get_key_element() for one in given}
-    if sweeper.get("_target_") == _BASIC_SWEEPER:
-        parsed = (composer.parse(f"{key}={value}") for key, value in (sweeper.get("params") or {}).items())
-        yield from (one for one in parsed if one.get_key_element() not in keys)

@@ -14,6 +14,7 @@ from typing_extensions import Self
 from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding.ensemble import mean_log_probabilities
 from lstm_readout.inference.pipeline import Pipeline, check_texts, listed, packed_batches
+from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.classify import Classifier
 from lstm_readout.tokenizer import Vocabulary
 
@@ -55,7 +56,7 @@ class DocumentClassifier(Pipeline):
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path | Checkpoint,
         device: str | torch.device = "cpu",
         *,
         int8: bool = False,

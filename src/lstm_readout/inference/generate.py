@@ -11,6 +11,7 @@ from typing_extensions import Self, TypedDict, Unpack
 
 from lstm_readout.inference.decoding import Int8LanguageModel, check_sampling, sample, sample_texts, stepper_of
 from lstm_readout.inference.pipeline import Pipeline, check_texts, encoded_batches
+from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
@@ -76,7 +77,12 @@ class TextGenerator(Pipeline):
 
     @classmethod
     def load(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False, **options: Unpack[Sampling]
+        cls,
+        path: str | Path | Checkpoint,
+        device: str | torch.device = "cpu",
+        *,
+        int8: bool = False,
+        **options: Unpack[Sampling],
     ) -> Self:
         """Rebuild the model from a checkpoint file: see ``Pipeline.load``; ``options`` are those of the class."""
         return cls(*cls.read(path, device, int8=int8), **options)

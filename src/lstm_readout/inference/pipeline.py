@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding import with_int8
-from lstm_readout.models.checkpoint import read_checkpoint
+from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
@@ -38,11 +38,11 @@ class Pipeline:
         self.vocabulary = vocabulary
 
     @classmethod
-    def load(cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False) -> Self:
+    def load(cls, path: str | Path | Checkpoint, device: str | torch.device = "cpu", *, int8: bool = False) -> Self:
         """Rebuild the model from a checkpoint file.
 
         Args:
-            path: the file.
+            path: the file, or the checkpoint that was read from it.
             device: where the model works.
             int8: quantise the weights that every step of writing reads; on the CPU, and not for a classifier.
 
@@ -53,7 +53,7 @@ class Pipeline:
 
     @classmethod
     def read(
-        cls, path: str | Path, device: str | torch.device = "cpu", *, int8: bool = False
+        cls, path: str | Path | Checkpoint, device: str | torch.device = "cpu", *, int8: bool = False
     ) -> tuple[nn.Module, Vocabulary]:
         """Return the parts of what ``load`` makes: the model and its vocabulary."""
         checkpoint = read_checkpoint(path, cls.task)

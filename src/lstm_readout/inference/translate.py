@@ -25,6 +25,7 @@ from lstm_readout.inference.decoding import (
 )
 from lstm_readout.inference.pipeline import Pipeline, check_texts, listed, packed_batches
 from lstm_readout.models.attentive_decoder import AttentiveDecoder, AttentiveState
+from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.tokenizer import BOS, EOS, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged, pack
@@ -95,7 +96,7 @@ class Translator(Pipeline):
     @classmethod
     def load(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls,
-        path: str | Path,
+        path: str | Path | Checkpoint,
         device: str | torch.device = "cpu",
         *,
         int8: bool = False,

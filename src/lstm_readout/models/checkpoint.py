@@ -44,17 +44,24 @@ def hyper_parameters(
     }
 
 
-def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
+def read_checkpoint(file: str | Path | Checkpoint, task: str | None = None) -> Checkpoint:
     """Read a checkpoint file.
 
     Args:
-        path: the file.
+        file: its path, or the checkpoint if it was read before: then only its task is checked.
         task: the task it must be of; None for any.
 
     Raises:
         UserError: the file is missing, broken, not one of this project's, too new, or of another task.
     """
-    path = Path(path)
+    checkpoint = file if isinstance(file, Checkpoint) else _read(Path(file))
+    if task is not None and checkpoint.task != task:
+        name = "it" if file is checkpoint else f"'{file}'"
+        raise UserError(f"checkpoint: {name} was trained for task={checkpoint.task}, not for {task}.")
+    return checkpoint
+
+
+def _read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise UserError(f"checkpoint: no such file: '{path}'.{_files_below(path)}")
     try:
@@ -74,8 +81,6 @@ def read_checkpoint(path: str | Path, task: str | None = None) -> Checkpoint:
         raise UserError(
             f"checkpoint: '{path}' has format {values['format']}, newer than {FORMAT}. Upgrade lstm-readout."
         )
-    if task is not None and values["task"] != task:
-        raise UserError(f"checkpoint: '{path}' was trained for task={values['task']}, not for {task}.")
     prefix = "model."
     weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
     vocabulary = Vocabulary.from_dict(values["vocabulary"])

@@ -1,4 +1,4 @@
-"""What a run says at its end: metrics go in, ``metrics.json`` and a table come out."""
+"""What a run prints on the console: metrics go in, a table comes out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rich.table import Table
 
 
 class ConsoleHandler(logging.Handler):
-    """Log through rich's console, so that lines and a progress bar do not overwrite each other."""
+    """Log through rich's console, so that log lines and a progress bar do not overwrite each other."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line, unwrapped where nobody watches."""
+        """Print one line without wrapping it."""
         get_console().print(self.format(record), soft_wrap=True, markup=False, highlight=False)
 
 
 def print_table(metrics: Mapping[str, Any]) -> None:
-    """Print validation beside test, then baselines, the ceiling and the cost."""
+    """Print validation beside test, then baselines, the ceiling, size and speed."""
     table = Table(box=None, pad_edge=False)
     for heading in ("metric", "validation", "test"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -33,10 +33,12 @@ def print_table(metrics: Mapping[str, Any]) -> None:
             cells = {"validation": "", "test": ""} | {held_out: _number(value)}
             table.add_row(key.replace("/", ": "), cells["validation"], cells["test"], style="dim")
     get_console().print(table)
-    told = f"{metrics['parameters']:,} parameters"
+    cost = f"{metrics['parameters']:,} parameters"
     if "train/seconds" in metrics:
-        told += f", {metrics['train/seconds']:.0f} s of training, {metrics['train/tokens_per_second']:,.0f} tokens/s"
-    get_console().print(told, highlight=False)
+        cost += f", {metrics['train/seconds']:.0f} s of training"
+    if "train/tokens_per_second" in metrics:
+        cost += f", {metrics['train/tokens_per_second']:,.0f} tokens/s"
+    get_console().print(cost, highlight=False)
 
 
 def _number(value: Any) -> str:

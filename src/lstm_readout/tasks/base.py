@@ -24,7 +24,7 @@ from typing_extensions import Self
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
-from lstm_readout.models.checkpoint import hyper_parameters, read_checkpoint
+from lstm_readout.models.checkpoint import Checkpoint, hyper_parameters, read_checkpoint
 from lstm_readout.tokenizer import Vocabulary
 from lstm_readout.training.optimizers import adamw
 from lstm_readout.training.parameter_groups import build_optimizer
@@ -221,14 +221,15 @@ class Task(LightningModule):
 
     @classmethod
     def load_from_checkpoint(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls, checkpoint_path: str | os.PathLike, map_location: torch.device | str = "cpu", **arguments: Any
+        cls, checkpoint_path: str | os.PathLike | Checkpoint, map_location: torch.device | str = "cpu", **arguments: Any
     ) -> Self:
         """Rebuild a trained task from its file alone: no Hydra, no data, no pickled code.
 
         Raises:
             UserError: the file is missing, broken or of another task.
         """
-        checkpoint = read_checkpoint(Path(checkpoint_path), cls.name)
+        file = checkpoint_path if isinstance(checkpoint_path, Checkpoint) else Path(checkpoint_path)
+        checkpoint = read_checkpoint(file, cls.name)
         model = cls.model_type(**checkpoint.model)
         model.load_state_dict(checkpoint.weights)
         task = cls(model=model, vocabulary=checkpoint.vocabulary, config=checkpoint.config, **arguments)

@@ -1,4 +1,4 @@
-"""What watches a run: speed, one line an epoch, the state of chance, and a stop that loses nothing."""
+"""Callbacks that report a run's progress: tokens per second, and one log line per epoch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,19 @@ class Throughput(Callback):
         self._began = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts, so that a resumed run goes on counting."""
+        """Return the counts, so that a resumed run continues them."""
         return {"tokens": self.tokens, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the counts up."""
+        """Restore the counts."""
         self.tokens, self.seconds = state_dict["tokens"], state_dict["seconds"]
         self._last = (self.tokens, self.seconds)
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> Throughput | None:
+        """Return that of the trainer, None if it has none."""
+        callbacks: list[Callback] = getattr(trainer, "callbacks", [])
+        return next((callback for callback in callbacks if isinstance(callback, cls)), None)
 
     @property
     def tokens_per_second(self) -> float:
@@ -75,22 +81,13 @@ class Throughput(Callback):
 
 
 class EpochLine(Callback):
-    """Log one line an epoch: what was learned so far, and how fast."""
+    """Log one line per epoch: loss, validation metrics and speed."""
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the epoch's metrics."""
+        """Log the epoch's metrics."""
         metrics = trainer.callback_metrics
         shown = ["train/loss_epoch", *(name for name in metrics if name.startswith("val/"))]
-        told = ", ".join(f"{name} {float(metrics[name]):.4g}" for name in shown if name in metrics)
-        speed = next((c.tokens_per_second for c in _callbacks(trainer) if isinstance(c, Throughput)), 0.0)
-        log.info(
-            "epoch %d of %s: %s, %s tokens/s",
-            trainer.current_epoch + 1,
-            trainer.max_epochs,
-            told,
-            f"{speed:,.0f}",
-        )
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        values = ", ".join(f"{name} {float(metrics[name]):.4g}" for name in shown if name in metrics)
+        throughput = Throughput.of(trainer)
+        speed = f", {throughput.tokens_per_second:,.0f} tokens/s" if throughput else ""
+        log.info("epoch %d of %s: %s%s", trainer.current_epoch + 1, trainer.max_epochs, values, speed)
