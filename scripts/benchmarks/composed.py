@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from hydra import compose, initialize_config_module
-from omegaconf import DictConfig, open_dict
+from omegaconf import open_dict
 
 from lstm_readout.config.build import build_data
+from lstm_readout.config.values import plain_values
 from lstm_readout.data.encoding import lengths_of
 from lstm_readout.data.module import TextDataModule
 
 
-def configuration(*overrides: str) -> DictConfig:
+def configuration(*overrides: str) -> dict[str, Any]:
     """Compose the data and the task that ``python train.py OVERRIDES`` would train."""
     with initialize_config_module("lstm_readout.configs", version_base="1.3"):
         config = compose("train", list(overrides))
     with open_dict(config):
         for part in ("trainer", "callbacks", "logger"):  # these name the run's folder, which there is none of
             del config[part]
-    return config
+    return plain_values(config)
 
 
 @functools.cache

@@ -30,13 +30,13 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, LightningModule, Trainer
-from omegaconf import DictConfig, open_dict
+from omegaconf import open_dict
 from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.row import Result, Row
-from lstm_readout.commands.train import build_trainer
-from lstm_readout.config.build import build
+from lstm_readout.config.build import build, build_trainer
+from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.allocator import keep_freed_memory
@@ -111,11 +111,11 @@ class BareLoop:
 def overhead(hidden_size: int, *overrides: str, steps: int = SLICE, slices: int = SLICES) -> Result:
     """Return the framework's time over the bare loop's, for one model."""
     with tempfile.TemporaryDirectory() as folder, run_configuration(folder, hidden_size, *overrides) as config:
-        tokens = (slices + 3) * steps * config.data.batch_size * config.data.window  # so that one epoch is enough
-        write_characters(Path(config.data.path), tokens)
+        tokens = (slices + 3) * steps * config["data"]["batch_size"] * config["data"]["window"]  # so that one epoch is enough
+        write_characters(Path(config["data"]["path"]), tokens)
         keep_freed_memory()
         quiet_lightning()
-        bare = BareLoop(*build(config), clip=config.trainer.gradient_clip_val)
+        bare = BareLoop(*build(config), clip=config["trainer"]["gradient_clip_val"])
         task, data = build(config)
         trainer = build_trainer(config, data, progress_bar=True)
         alternate = Alternate(bare, steps, slices + 1)
@@ -134,7 +134,7 @@ def write_characters(path: Path, number: int) -> None:
 
 
 @contextlib.contextmanager
-def run_configuration(folder: str, hidden_size: int, *overrides: str) -> Iterator[DictConfig]:
+def run_configuration(folder: str, hidden_size: int, *overrides: str) -> Iterator[dict[str, Any]]:
     """Compose what ``python train.py`` would run in a folder."""
     sizes = (f"model.hidden_size={hidden_size}", f"model.embedding_size={hidden_size}")
     given = [*WORKLOAD, *sizes, f"data.path={folder}/text.txt", "data.cache=false", "data.validation=0.01", *overrides]
@@ -145,7 +145,7 @@ def run_configuration(folder: str, hidden_size: int, *overrides: str) -> Iterato
     HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config["hydra"]
-    yield config
+    yield plain_values(config)
     HydraConfig.instance().cfg = None
 
 

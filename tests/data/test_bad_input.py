@@ -31,6 +31,7 @@ from tokenizers import Tokenizer, models
 
 from lstm_readout.commands.train import main as train
 from lstm_readout.config.build import build_data
+from lstm_readout.config.values import plain_values
 from lstm_readout.data.sources import find_files, select_roles_of, stream_files
 from lstm_readout.errors import UserError
 
@@ -567,7 +568,7 @@ def test_bad_input_is_told_in_one_clear_message(case: str, tmp_path: Path, capsy
         assert_told(UserError(capsys.readouterr().err.removeprefix("error: ")), CASES[case].message, tmp_path)
         return
     with pytest.raises(UserError) as caught:
-        build_data(configured(overrides))
+        build_data(plain_values(configured(overrides)))
     assert_told(caught.value, CASES[case].message, tmp_path)
 
 

@@ -22,6 +22,7 @@ from lstm_readout.commands.evaluate import main as evaluate
 from lstm_readout.commands.train import main
 from lstm_readout.compare.variants import read_variants
 from lstm_readout.config.build import build_data, build_task
+from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError
 from lstm_readout.models import Classifier, LanguageModel
 from lstm_readout.models.checkpoint import hyper_parameters
@@ -228,7 +229,7 @@ def state(path):
 def build(task, *arguments):
     with initialize_config_module("lstm_readout.configs", version_base="1.3"):
         begun = [f"+{one}" if one.startswith("init_") else one for one in arguments]
-        config = compose("explain", [f"task={task}", *SMALL[:3], *SAME, *begun])
+        config = plain_values(compose("explain", [f"task={task}", *SMALL[:3], *SAME, *begun]))
     return build_task(config, build_data(config))
 
 
@@ -353,7 +354,7 @@ def test_variants_differ_in_what_they_begin_with_alone():
     with initialize_config_module("lstm_readout.configs", version_base="1.3"):
         words = ["variants=transfer", "init_from=lm", "init_tokenizer=true", *SMALL[:3], *SAME]
         config = compose("compare", [*words, "trainer.default_root_dir=."])
-    data = build_data(config)
+    data = build_data(plain_values(config))
     assert len(data.vocabulary.tokenizers["text"]) == 13
     variants = {variant.key: variant for variant in read_variants(config, data)}
     assert variants["scratch"].config["init_into"] == []
@@ -366,4 +367,4 @@ def test_a_comparison_needs_a_language_model(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         compare(["variants=transfer"])
     assert stop.value.code == 2
-    assert "init_from: must be given, for example init_from=..." in capsys.readouterr().err
+    assert "init_from: must be given: the run folder or a checkpoint of a language model (task=generate)" in capsys.readouterr().err

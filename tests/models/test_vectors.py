@@ -25,6 +25,7 @@ from lstm_readout.commands.evaluate import main as evaluate
 from lstm_readout.commands.train import main
 from lstm_readout.compare.variants import read_variants
 from lstm_readout.config.build import build_task
+from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.models.pretrained.vector_file import VectorFile, WordVectors
@@ -376,7 +377,7 @@ def build(task_class, *arguments):
         config = compose("explain", [f"task={name}", f"model={name}", "vectors=file", *arguments])
     data = TextDataModule(roles=task_class.roles, batch_type=task_class.batch_type, name="files", path="rows.csv")
     data.setup()
-    return build_task(config, data)
+    return build_task(plain_values(config), data)
 
 
 @pytest.mark.usefixtures("_own_folder")

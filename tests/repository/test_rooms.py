@@ -44,7 +44,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    return module.split(".")[0]
+    return "commands" if module == "__main__" else module.split(".")[0]  # python -m lstm_readout
 
 
 def imported(path: Path) -> set[str]:

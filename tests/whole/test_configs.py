@@ -100,9 +100,12 @@ def test_an_experiment_that_begins_with_a_language_model_says_which_is_missing(e
     with pytest.raises(SystemExit) as stop:
         main([f"experiment={experiment}", "data=sample"])
     assert stop.value.code == 2
-    wanted = f"init_from: no such file: 'the run folder of experiment={BEGINS_WITH[experiment]}'"
-    assert wanted in capsys.readouterr().err
-    assert not list(Path().rglob("*.ckpt"))
+    wanted = "error: init_from: must be given: the run folder or a checkpoint of a language model (task=generate), "
+    assert wanted + "for example init_from=runs/generate/..." in capsys.readouterr().err
+    assert f"the run folder of experiment={BEGINS_WITH[experiment]}" in (
+        CONFIGS / "experiment" / f"{experiment}.yaml"
+    ).read_text(encoding="utf-8")
+    assert not list(Path().iterdir())
 
 
 @pytest.mark.usefixtures("_real_data")
