@@ -111,7 +111,9 @@ class BareLoop:
 def overhead(hidden_size: int, *overrides: str, steps: int = SLICE, slices: int = SLICES) -> Result:
     """Return the framework's time over the bare loop's, for one model."""
     with tempfile.TemporaryDirectory() as folder, run_configuration(folder, hidden_size, *overrides) as config:
-        tokens = (slices + 3) * steps * config["data"]["batch_size"] * config["data"]["window"]  # so that one epoch is enough
+        tokens = (
+            (slices + 3) * steps * config["data"]["batch_size"] * config["data"]["window"]
+        )  # so that one epoch is enough
         write_characters(Path(config["data"]["path"]), tokens)
         keep_freed_memory()
         quiet_lightning()

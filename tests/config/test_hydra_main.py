@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from typing_extensions import TypedDict, Unpack
 
 from lstm_readout.config.check import check_targets
 from lstm_readout.config.hydra_main import hydra_main
+from lstm_readout.config.values import flatten
 from lstm_readout.errors import UserError
 
 if TYPE_CHECKING:
@@ -309,6 +311,66 @@ def test_config_dir_adds_options(module: str, tmp_path: Path) -> None:
     arguments = f"task=own --config-dir {option.parent.parent}"
     assert exit_code(lambda config: seen.append(config["task"]["labels"]), module, arguments) == 0
     assert seen == [9]
+
+
+def test_a_run_is_composed_once(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[list[str]] = []
+    load = ConfigLoaderImpl.load_configuration
+
+    def counted(self: ConfigLoaderImpl, config_name: str, overrides: list[str], *rest: Any, **options: Any) -> Any:
+        composed.append(overrides)
+        return load(self, config_name, overrides, *rest, **options)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", counted)
+    assert exit_code(lambda config: None, module, "seed=3 hydra.run.dir=out") == 0
+    assert composed == [["seed=3", "hydra.run.dir=out"]]
+    assert OmegaConf.load("out/.hydra/overrides.yaml") == ["seed=3"]
+    assert OmegaConf.load("out/.hydra/config.yaml")["seed"] == 3
+
+
+def test_a_run_gets_plain_values_or_the_config_itself(module: str) -> None:
+    seen: list[Any] = []
+    for plain in (True, False):
+        hydra_main(
+            lambda config, extra: seen.append((type(config), extra)),
+            config_name="train",
+            config_module=module,
+            arguments=["hydra.run.dir=out"],
+            plain=plain,
+            extra=7,
+        )
+    assert seen == [(dict, 7), (DictConfig, 7)]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("seed: ???", "seed: must be given, for example seed=..."),
+        ("defaults: [first]\nseed: ???", "seed: must be given, for example seed=..."),
+        ("model:\n  limit: ???", "model.limit: must be given, for example model.limit=..."),
+        ("task:\n  labels: ???", "task.labels: must be given, for example task.labels=..."),
+    ],
+)
+def test_an_option_asks_for_what_has_a_value_before(
+    module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
+) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "first.yaml").write_text("# @package _global_\nseed: 7\n", encoding="utf-8")
+    (folder / "asks.yaml").write_text(f"# @package _global_\n{option}\n", encoding="utf-8")
+    (folder / "gives.yaml").write_text(
+        "# @package _global_\ndefaults: [asks]\nseed: 8\nmodel: {limit: 8}\ntask: {labels: 8}\n", encoding="utf-8"
+    )
+    key = message.partition(":")[0]
+    config_dir = f"--config-dir {folder.parent}"
+    assert exit_code(never, module, f"+experiment=asks {config_dir}") == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert list(Path.cwd().iterdir()) == []
+    seen: list[Any] = []
+    run = seen.append
+    assert exit_code(lambda config: run(config), module, f"+experiment=asks {key}=9 {config_dir}") == 0
+    assert exit_code(lambda config: run(config), module, f"+experiment=gives {config_dir}") == 0
+    assert [dict(flatten(config))[key] for config in seen] == [9, 8]
 
 
 @pytest.mark.parametrize("flag", ["--help", "--hydra-help", "--info searchpath", "--version", "--cfg job"])

@@ -367,4 +367,7 @@ def test_a_comparison_needs_a_language_model(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         compare(["variants=transfer"])
     assert stop.value.code == 2
-    assert "init_from: must be given: the run folder or a checkpoint of a language model (task=generate)" in capsys.readouterr().err
+    assert (
+        "init_from: must be given: the run folder or a checkpoint of a language model (task=generate)"
+        in capsys.readouterr().err
+    )
