@@ -167,12 +167,12 @@ WARNINGS = [
     (
         only_text(train=["a film", "b film"], test=["c film", "a film"]),
         {"train": ["pos", "neg"], "test": ["neg", "neg"]},
-        "LEAK: 1 of 2 test rows (50 %) stand in train too, 1 of them with another label, for example row 1: 'a film'",
+        "LEAK: 1 of 2 test rows (50 %) also occur in train, 1 of them with another label, for example row 1: 'a film'",
     ),
     (
         only_text(train=["a", "a", "b"]),
         {"train": ["pos", "neg", "neg"]},
-        "2 of 3 train rows (67 %) have a text that stands there with another label, too. No model",
+        "2 of 3 train rows (67 %) have a text that also occurs with another label. No model",
     ),
     (only_text(train=["a", "a", "b"]), None, "1 of 3 train rows (33 %) repeat an earlier one"),
     (
@@ -180,7 +180,7 @@ WARNINGS = [
         None,
         "1 of 2 train text rows (50 %) are longer than tokenizer.max_length=3: only their end is read. Raise it",
     ),
-    (only_text(train=["a", " "]), None, "1 of 2 train text rows (50 %) hold no token; they are read as <eos> alone"),
+    (only_text(train=["a", " "]), None, "1 of 2 train text rows (50 %) have no token; they are read as <eos> alone"),
     (
         only_text(train=["a b"], test=["a c"]),
         None,
@@ -189,8 +189,8 @@ WARNINGS = [
     (
         only_text(train=[f"a {i}" for i in range(20)]),
         {"train": ["pos", *["neg"] * 19]},
-        "train: 95.0 % of the rows have the label 'neg', so always saying it is that accurate. Choose by "
-        "task.monitor=val/macro_f1",
+        "train: 95.0 % of the rows have the label 'neg', so always predicting it is that accurate. Choose the "
+        "checkpoint by task.monitor=val/macro_f1",
     ),
     (
         only_text(train=["a b", "c"]),

@@ -122,7 +122,7 @@ def test_what_does_nothing_is_told(caplog):
     [
         ({"layer_lr_decay": 0.0}, "task.layer_lr_decay: wanted more than 0 and at most 1, got 0.0."),
         ({"layer_lr_decay": 2.6}, "task.layer_lr_decay: wanted more than 0 and at most 1, got 2.6."),
-        ({"no_decay": ["biass"]}, "task.no_decay: no parameter's name holds 'biass'. Did you mean 'bias'?"),
+        ({"no_decay": ["biass"]}, "task.no_decay: no parameter's name contains 'biass'. Did you mean 'bias'?"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):
@@ -166,7 +166,7 @@ def test_each_epoch_trains_one_layer_more(monkeypatch, capsys):
     found = layers_below_head(every)
     assert {depth for depth in found.values()} == {0, 1, 2, 3}
     assert KeepMoved.moved == [{name for name in every if found[name] <= epoch} for epoch in range(4)]
-    assert "trained from here on: the head and 2 of 3 layers below it" in capsys.readouterr().out
+    assert "now training the head and 2 of 3 layers below it" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_own_folder")

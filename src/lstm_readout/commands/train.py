@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -19,35 +18,23 @@ from hydra.types import RunMode
 from lightning import Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from lstm_readout.commands.hints import command_line, print_hints
-from lstm_readout.commands.measure import measure
+from lstm_readout.commands.conclude import TrainingRun, conclude
+from lstm_readout.commands.hints import command_line
 from lstm_readout.config.arguments import of_run
 from lstm_readout.config.build import bare_trainer, build_data, build_task, build_trainer, task_class_of
 from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
-from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
-from lstm_readout.report.console import print_table
+from lstm_readout.models.checkpoint import read_checkpoint
 from lstm_readout.report.data_report import print_report, write_report
-from lstm_readout.report.run_files import keep_earlier_metrics, write_evidence, write_loss_curve
+from lstm_readout.report.run_files import keep_earlier_metrics, write_loss_curve
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.allocator import keep_freed_memory
 from lstm_readout.training.callbacks.lr_finder import range_test
 from lstm_readout.training.callbacks.resume import Stopped
-from lstm_readout.training.callbacks.throughput import Throughput
 from lstm_readout.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
-
-
-class TrainingRun(NamedTuple):
-    """What every step of a run needs to know."""
-
-    config: dict[str, Any]
-    folder: Path
-    last: Path | None  # the checkpoint to continue from; None for a new run
-    resumed: Checkpoint | None  # its content
-    started: float  # time.perf_counter()
 
 
 def train(config: dict[str, Any]) -> float | None:
@@ -62,7 +49,7 @@ def train(config: dict[str, Any]) -> float | None:
         return _find_lr(run, task, data)
     trainer = build_trainer(config, data, progress_bar=sys.stdout.isatty())
     seconds = _fit(run, trainer, task, data)
-    return _conclude(run, trainer, task, data, seconds)
+    return conclude(run, trainer, task, data, seconds)
 
 
 def _begin(config: dict[str, Any]) -> TrainingRun:
@@ -125,43 +112,12 @@ def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=run.last, weights_only=True)
-    except MisconfigurationException as error:  # of what depends on the data, as its length
+    except MisconfigurationException as error:  # of settings that depend on the data, for example its length
         raise UserError(f"trainer: {error}") from error
     except Stopped as stop:
         log.warning("%s; saved. To resume: %s", stop, command_line("train", f"resume={run.folder}"))
         sys.exit(stop.exit_code)
     return time.perf_counter() - began
-
-
-def _conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule, seconds: float) -> float | None:
-    """Measure the best checkpoint, write files, print tables and hints; return the score for a sweep."""
-    if run.config["trainer"]["fast_dev_run"]:
-        return None
-    best = _load_best(run, trainer, task)
-    metrics = measure(trainer, task, data, ("validation", "test"))
-    throughput = Throughput.of(trainer)
-    metrics |= {"train/tokens_per_second": throughput.tokens_per_second} if throughput else {}
-    metrics["train/seconds"] = seconds
-    # Only the last part of a resumed run was timed
-    total = time.perf_counter() - run.started if run.last is None else None
-    overrides = list(HydraConfig.get().overrides.task)
-    write_evidence(run.folder, task, data, trainer, metrics, config=run.config, overrides=overrides, seconds=total)
-    print_table(metrics)
-    print_hints(run.config, run.folder, best, data)
-    score = metrics.get(task.monitor)
-    if score is not None and not math.isfinite(score):  # a sweeper could not use it either
-        raise UserError(f"{task.monitor} is {score}: the training diverged. Try a smaller optimizer.lr.")
-    return score
-
-
-def _load_best(run: TrainingRun, trainer: Trainer, task: Task) -> Path:
-    """Give the task the weights of the best checkpoint; return its path."""
-    best = run.folder / "checkpoints" / "best.ckpt"
-    if not best.is_file():
-        log.warning("the run ended before its first validation, so the last weights count as the best")
-        trainer.save_checkpoint(best)
-    task.load_state_dict(torch.load(best, map_location=task.device, weights_only=True)["state_dict"])
-    return best
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra._internal.utils import run_and_report
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
 
-from lstm_readout.config.check import check_jobs, check_targets
+from lstm_readout.config.check import check_jobs
+from lstm_readout.config.guard import guarded, refuse
 from lstm_readout.config.jobs import VERSION_BASE, overrides_first, read_command_line
-from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 def hydra_main(
@@ -49,7 +43,7 @@ def hydra_main(
     Raises:
         SystemExit: 2 after a mistake of the user's, 130 after an interrupt, else what Hydra exits with.
     """
-    job = _guard(run, plain, options)
+    job = guarded(run, plain, options)
     with _command_line(overrides_first(sys.argv[1:] if arguments is None else arguments)):
         try:
             line = read_command_line(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
@@ -73,51 +67,3 @@ def _command_line(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-def _guard(run: Callable[..., Any], plain: bool, options: dict[str, Any]) -> Callable[[DictConfig], Any]:
-    """Return a job for Hydra that writes its errors to the run's log, which Hydra does not."""
-
-    @functools.wraps(run)
-    def guarded(config: DictConfig) -> Any:
-        try:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                check_targets(config)  # the sweeper may have drawn values that were not checked before
-            return run(plain_values(config) if plain else config, **options)
-        except UserError as error:
-            _write_to_log(str(error), error, traceback=False)
-            refuse(error)  # SystemExit passes through Hydra, which would print the traceback of a UserError
-        except KeyboardInterrupt as error:
-            _write_to_log("interrupted", error, traceback=False)
-            raise
-        except Exception as error:
-            _write_to_log(f"{run.__name__} failed", error, traceback=True)
-            raise
-        finally:
-            _close_log_files()
-
-    return guarded
-
-
-def _close_log_files() -> None:
-    """Close the run's log: later lines of the same process do not belong to it."""
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, logging.FileHandler):
-            root.removeHandler(handler)
-            handler.close()
-
-
-def _write_to_log(text: str, error: BaseException, *, traceback: bool) -> None:
-    """Write to the run's log file only: the console gets the error from ``refuse`` or from Hydra."""
-    exc_info = (type(error), error, error.__traceback__) if traceback else None
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), exc_info)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)
-
-
-def refuse(error: UserError) -> NoReturn:
-    """Print a mistake of the user's as one message and exit with 2."""
-    print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
-    raise SystemExit(2) from None

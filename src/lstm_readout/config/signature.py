@@ -1,6 +1,6 @@
 """The dotted path of a ``_target_`` goes in; the parameters that it takes and their kinds come out.
 
-A kind is an annotation: ``accepts`` tells whether a value is of it, ``complaint`` says what was wanted.
+A kind is an annotation: ``accepts`` checks a value against it, ``complaint`` describes a wrong one.
 An annotation that is none of the plain kinds below (a module, a callable) accepts everything.
 """
 
@@ -25,7 +25,7 @@ _PLAIN = (bool, int, float, str)
 
 
 class _Unknown:
-    """Stands for a value that cannot be read yet; every kind accepts it."""
+    """A value that cannot be read yet; every kind accepts it."""
 
     def __repr__(self) -> str:
         return "???"
@@ -36,7 +36,7 @@ UNKNOWN = _Unknown()
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a target takes: the kind of each parameter, and of others by any name (None: none)."""
+    """What a target takes: the kind of each parameter, and that of further keywords (None: takes none)."""
 
     target: str
     kinds: dict[str, Any]
@@ -47,7 +47,7 @@ def parameters_of(path: str) -> Parameters:
     """Return what the class or function at the dotted ``path`` takes.
 
     Raises:
-        LookupError: there is no such thing; the text names what came and the nearest name.
+        LookupError: it does not exist; the text has the path and the nearest name.
     """
     target = _locate(path)
     if not callable(target):
@@ -55,7 +55,7 @@ def parameters_of(path: str) -> Parameters:
     name = getattr(target, "__qualname__", path).rpartition("<locals>.")[2]
     try:
         signature = inspect.signature(target)
-    except (ValueError, TypeError):  # some builtins have none: accept what comes
+    except (ValueError, TypeError):  # some builtins have none: accept everything
         return Parameters(name, {}, Any)
     function: Any = target
     if isinstance(target, type):
@@ -80,10 +80,10 @@ def _parameters(name: str, signature: inspect.Signature, names: dict[str, Any]) 
 
 
 def _resolve(annotation: Any, names: dict[str, Any]) -> Any:
-    """Return the annotation as an object, Any where there is none or where it names what is not imported."""
+    """Return the annotation as an object, Any where there is none or it uses names that are not imported."""
     if annotation is inspect.Parameter.empty:
         return Any
-    # One at a time, so that one name that only a type checker imports does not hide the others.
+    # One at a time: a name that only a type checker imports must not hide the others.
     holder = types.SimpleNamespace(__annotations__={"kind": annotation})
     try:
         return typing.get_type_hints(typing.cast(Any, holder), names)["kind"]
@@ -123,13 +123,13 @@ def accepts(kind: Any, value: Any) -> bool:
         return True
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     if kind in _PLAIN:
-        # Not isinstance: a bool is an int to Python, but a mistake here; a whole number serves as float.
+        # Not isinstance: to Python a bool is an int, but here it is a mistake; an int is a valid float.
         return type(value) is kind or (kind is float and type(value) is int)
     if kind is type(None):
         return value is None
     if origin in (typing.Union, types.UnionType):
         if type(value) in _PLAIN and any(one in _PLAIN for one in arguments):
-            # "float | Tensor" has a place for numbers, so that text is not meant for the Tensor.
+            # "float | Tensor" takes numbers, so a text is not meant for the Tensor.
             arguments = tuple(one for one in arguments if not _is_opaque(one))
         return any(accepts(one, value) for one in arguments)
     if origin is typing.Literal:
@@ -143,7 +143,7 @@ def accepts(kind: Any, value: Any) -> bool:
 
 
 def _is_typed_dict(kind: Any) -> bool:
-    # typing.is_typeddict knows none of typing_extensions, which has them for Python 3.10.
+    # typing.is_typeddict does not know those of typing_extensions, needed for Python 3.10.
     return _is_class(kind) and issubclass(kind, dict) and hasattr(kind, "__total__")
 
 
@@ -152,7 +152,7 @@ def _is_opaque(kind: Any) -> bool:
 
 
 def _is_class(kind: Any) -> bool:
-    # Python 3.10 holds list[int] for a class as well.
+    # In Python 3.10 list[int] is an instance of type as well.
     return isinstance(kind, type) and typing.get_origin(kind) is None
 
 
@@ -163,7 +163,7 @@ def _accepts_elements(origin: Any, arguments: tuple[Any, ...], values: list[Any]
 
 
 def complaint(kind: Any, value: Any, where: str) -> str:
-    """Return what to tell of the value at the key path ``where``, which is not of the kind."""
+    """Return the error text for the value at the key path ``where``, which is not of the kind."""
     choices = list(_alternatives(kind))
     if isinstance(value, str) and all(typing.get_origin(one) is typing.Literal for one in choices):
         return f"got '{value}'. {did_you_mean(value, [str(c) for one in choices for c in typing.get_args(one)])}"
@@ -180,7 +180,7 @@ def complaint(kind: Any, value: Any, where: str) -> str:
 
 
 def _alternatives(kind: Any) -> Iterator[Any]:
-    """Give the kinds of a union one by one, without None."""
+    """Yield the kinds of a union one by one, without None."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         for one in typing.get_args(kind):
             yield from _alternatives(one)

@@ -1,7 +1,7 @@
-"""What a score may be compared with: a measured task and its data go in, the plain values of ``card.json`` come out.
+"""Which scores compare: a measured task and its data go in, the plain values of ``card.json`` come out.
 
-Two scores compare if the rows they were measured on are the same, byte by byte, and so are the unit and, for a loss of
-each token, what a token is. The card says so beside ``metrics.json``, without a path or a machine's name.
+Two scores compare if they were measured on the same rows, byte by byte, in the same unit and, for a loss per token,
+with the same tokenizer. The card records this beside ``metrics.json``, without paths or names of machines.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ UNITS = {  # by the end of a metric's name
     "perplexity": "exp of the loss",
     "share": "share of the tokens, 0 to 1",
 }
-LOSSES = {"classify": "nats per row", "translate": "nats per target token", "generate": "nats per token"}
-LEFT_OUT = ("hydra", "logger", "doctor", "debug", "experiment", "resume", "seed")  # of the configuration: no recipe
-# From the slash that a path begins with, or its ~ or drive, to its last one
+_LOSSES = {"classify": "nats per row", "translate": "nats per target token", "generate": "nats per token"}
+_LEFT_OUT = ("hydra", "logger", "doctor", "debug", "experiment", "resume", "seed")  # keys that are not part of a recipe
+# From the first slash of a path, its ~ or its drive, to its last slash
 _FOLDERS = re.compile(
     r"""(?:(?<=[\s:=,\[{'"(])|^)(?:file://)?(?!//)(?:~[^/\\,'"]*|[A-Za-z]:)?"""
     r"""[/\\](?:[^,'"\[\]{}]*[/\\])?(?=[^/\\\s,'"\[\]{}])"""
@@ -54,15 +54,15 @@ def card_of(
     """Return the comparability card of ``metrics``.
 
     Args:
-        task: what was measured.
-        data: what it was measured on.
-        trainer: what measured it.
-        metrics: as ``measure`` returns them.
-        config: the resolved configuration, as plain values.
+        task: was measured.
+        data: it was measured on.
+        trainer: measured it.
+        metrics: what ``measure`` returned.
+        config: the configuration, as plain values.
         overrides: of the command line.
-        seconds: of the whole command, from the first row read; None where it is not known.
+        seconds: of the whole command; None if unknown.
     """
-    recipe = {key: value for key, value in config.items() if key not in LEFT_OUT}
+    recipe = {key: value for key, value in config.items() if key not in _LEFT_OUT}
     if isinstance(recipe.get("trainer"), Mapping):
         recipe["trainer"] = {key: value for key, value in recipe["trainer"].items() if key != "default_root_dir"}
     names = [key for key, value in metrics.items() if not isinstance(value, str)]
@@ -78,7 +78,7 @@ def card_of(
         "parameters": metrics.get("parameters"),
         "seed": config.get("seed"),
         "seconds": seconds,
-        "device": device_of(trainer),
+        "device": _device_of(trainer),
         "versions": versions(),
         "overrides": [without_folders(one) for one in overrides if not one.startswith("resume=")],
         "config": without_folders(recipe),
@@ -86,56 +86,56 @@ def card_of(
 
 
 def corpus_of(data: TextDataModule) -> dict[str, Any]:
-    """Return the name, and of each split its rows and their hash; of a streamed split its head alone."""
+    """Return the name, and the number and hash of each split's rows; of a streamed split those of its head."""
     texts = data.texts
-    about: dict[str, Any] = {"name": data.corpus.name, "columns": _columns(data)}
-    about["sha256"] = corpus_hash(texts)
-    about["splits"] = {split: {"rows": len(rows), "sha256": split_hash(rows)} for split, rows in texts.items()}
+    corpus: dict[str, Any] = {"name": data.corpus.name, "columns": _columns(data)}
+    corpus["sha256"] = corpus_hash(texts)
+    corpus["splits"] = {split: {"rows": len(rows), "sha256": split_hash(rows)} for split, rows in texts.items()}
     if data.streaming:
-        about["splits"]["train"]["streamed"] = True
-    return about
+        corpus["splits"]["train"]["streamed"] = True
+    return corpus
 
 
 def split_hash(rows: Dataset) -> str:
     """Return the SHA-256 of all rows in their order.
 
-    A row is its cells in the order of the columns; a cell is the number of its UTF-8 bytes, as 8 bytes little-endian,
-    then these bytes.
+    Each row is its cells in the order of the columns; each cell is the number of its UTF-8 bytes, as 8 bytes
+    little-endian, then these bytes.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for row in _rows(rows):
-        found.update(row)
-    return found.hexdigest()
+        digest.update(row)
+    return digest.hexdigest()
 
 
 def corpus_hash(splits: Mapping[str, Dataset]) -> str:
     """Return the SHA-256 of the sorted SHA-256 of every row of every split.
 
-    It is the same whichever rows a seed holds out.
+    It does not depend on which rows a seed holds out.
     """
     digests = sorted(hashlib.sha256(row).digest() for rows in splits.values() for row in _rows(rows))
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def tokenizer_of(tokenizer: TextTokenizer) -> dict[str, Any]:
-    """Return its kind, how many ids it has, and the hash of what a checkpoint holds of it."""
-    told = json.dumps(tokenizer.to_dict(), sort_keys=True, ensure_ascii=False)
-    sha256 = hashlib.sha256(told.encode()).hexdigest()
+    """Return its kind, its number of ids, and the hash of its form in a checkpoint."""
+    saved = json.dumps(tokenizer.to_dict(), sort_keys=True, ensure_ascii=False)
+    sha256 = hashlib.sha256(saved.encode()).hexdigest()
     return {"kind": tokenizer.kind, "ids": len(tokenizer), "sha256": sha256}
 
 
 def unit_of(name: str, task: str) -> str | None:
-    """Return the unit of a metric of ``metrics.json``; None for what has none or is not known here."""
+    """Return the unit of a metric of ``metrics.json``; None if it has none or is unknown."""
     name = name.split("/")[-1]
     if (counted := re.search(r"bits_per_(\w+)$", name)) is not None:
         return f"bits per {counted[1].replace('_', ' ')}"
     if re.search(r"(^|_)loss(_|$)", name):  # loss_fresh_256: of another protocol
-        return LOSSES.get(task)
+        return _LOSSES.get(task)
     return next((unit for end, unit in UNITS.items() if re.search(rf"(^|_){end}$", name)), None)
 
 
-def device_of(trainer: Trainer) -> dict[str, Any]:
-    """Return what computed, and how."""
+def _device_of(trainer: Trainer) -> dict[str, Any]:
+    """Return the device, its threads and the precision."""
     device = trainer.strategy.root_device
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability()
@@ -149,14 +149,14 @@ def device_of(trainer: Trainer) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return those of Python, torch, Lightning and this project."""
+    """Return the versions of Python, torch, Lightning and this project."""
     python = ".".join(map(str, sys.version_info[:3]))
     own = version("lstm-readout")
     return {"python": python, "torch": torch.__version__, "lightning": lightning.__version__, "lstm-readout": own}
 
 
 def without_folders(value: Any) -> Any:
-    """Return plain values in which a path from the root, a home or a drive is its last part alone."""
+    """Return plain values in which a path from the root, a home or a drive is only its last part."""
     if isinstance(value, Mapping):
         return {key: without_folders(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -169,7 +169,7 @@ def _columns(data: TextDataModule) -> dict[str, str]:
 
 
 def _rows(rows: Dataset) -> Iterator[bytes]:
-    """Give the bytes of each row; a column is read whole, for one of `datasets` is slow to go through."""
+    """Yield the bytes of each row; columns are read whole, because iterating over one of `datasets` is slow."""
     for row in zip(*(rows[name][:] for name in rows.column_names), strict=True):
         cells = [cell.encode() for cell in row]
         yield b"".join(len(cell).to_bytes(8, "little") + cell for cell in cells)

@@ -1,4 +1,4 @@
-"""What is said of the data before training: the values of ``describe`` go in; a table, warnings and files come out."""
+"""The data report before training: the values of ``describe`` go in; tables, warnings and files come out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lstm_readout.report.json_writer import write_json
 log = logging.getLogger(__name__)
 
 WIDTH = 80  # the same in a terminal, a pipe and the log file
-MOST_LABELS = 8  # of the label table
+_MOST_LABELS = 8  # of the label table
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Log the tables as one record, so that they stand in the terminal and in the run's log file, then the warnings."""
-    log.info("the data:\n%s", "\n".join(_told(report)))
+    """Log the tables as one record, in the terminal and in the run's log file, then the warnings."""
+    log.info("the data:\n%s", "\n".join(_text(report)))
     for warning in warnings_of(report):
         log.warning("%s", warning)
 
@@ -37,8 +37,8 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
         plot_lengths(report, folder)
 
 
-def _told(report: Mapping[str, Any]) -> Iterator[str]:
-    """Give the lines of the tables."""
+def _text(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the tables."""
     splits = report["splits"]
     known = {split: part for split, part in splits.items() if part is not None}
     table = _table("", "rows", "tokens", "p50", "p95", "longest", "unknown", "cut", "empty", "twice")
@@ -54,10 +54,10 @@ def _told(report: Mapping[str, Any]) -> Iterator[str]:
                 table.add_row(f"{split} {role}", *map(_count, counted), unknown, *map(_count, cells))
     yield from _lines(table)
     for split, rows in report.get("streamed", {}).items():
-        yield f"{split} is streamed: what stands here is its head, {rows:,} rows"
+        yield f"{split} is streamed: the report covers its first {rows:,} rows"
     if "batches" in report:
         number, fill = report["batches"]["number"], report["batches"]["fill"]
-        yield f"{number:,} batches an epoch; were they padded, {100 * fill:.1f} % of their tokens would be real"
+        yield f"{number:,} batches per epoch; padding would add {100 * (1 / fill - 1):.1f} % more tokens"
     for role in {role: None for part in known.values() for role in part["roles"]}:
         split, part = next(iter(known.items()))
         numbers = part["roles"][role]
@@ -65,7 +65,7 @@ def _told(report: Mapping[str, Any]) -> Iterator[str]:
     for split, part in known.items():
         if part["leaks"]:
             found = ", ".join(f"{leak['rows']:,} in {earlier}" for earlier, leak in part["leaks"].items())
-            yield f"rows of {split} that stand in an earlier split, too: {found}"
+            yield f"rows of {split} that also occur in an earlier split: {found}"
     labelled = {split: part["labels"] for split, part in known.items() if part["labels"] is not None}
     if labelled:
         yield from _lines(_label_table(labelled))
@@ -75,7 +75,7 @@ def _label_table(labelled: Mapping[str, Any]) -> Table:
     """Return rows of the most frequent labels, with their count and share in each split."""
     first = next(iter(labelled.values()))["counts"]
     names = sorted(first, key=lambda name: -first[name])
-    shown = names if len(names) <= MOST_LABELS else names[: MOST_LABELS - 1]
+    shown = names if len(names) <= _MOST_LABELS else names[: _MOST_LABELS - 1]
     table = _table("label", *labelled)
     for name in shown:
         table.add_row(shortened(name), *(_of_all(labels["counts"], [name]) for labels in labelled.values()))
@@ -99,7 +99,7 @@ def _table(first: str, *headings: str) -> Table:
 
 
 def _lines(table: Table) -> list[str]:
-    """Render without colours, whoever reads it."""
+    """Render without colours."""
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)

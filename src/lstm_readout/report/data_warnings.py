@@ -1,4 +1,4 @@
-"""What a person must see in the data: the values of ``describe`` go in, sentences come out."""
+"""Warnings about the data: the values of ``describe`` go in, sentences come out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from lstm_readout.data.duplicates import shortened
 
-TELL_DUPLICATES, TELL_UNKNOWN, TELL_CLASS = 0.01, 0.05, 0.9  # shares of rows, of tokens, of rows
-RARE = 2  # a label needs one row to learn from and one to be measured on
-MOST_NAMED = 5
+_MOST_DUPLICATES, _MOST_UNKNOWN, _MOST_OF_ONE_CLASS = 0.01, 0.05, 0.9  # shares of rows, tokens, rows
+_RARE = 2  # rows: one to learn from and one to measure on
+_MOST_NAMED = 5
 
 
 def warnings_of(report: Mapping[str, Any]) -> list[str]:
-    """Return what a person must see, worst first: each sentence has its number, and what to do."""
+    """Return one sentence per fault, worst kind first, each with its number and what to do."""
     known = {split: part for split, part in report["splits"].items() if part is not None}
     repeats = () if report["generated"] else (_leaks, _duplicates)
     return [
@@ -31,8 +31,8 @@ def _leaks(split: str, part: Mapping[str, Any]) -> Iterator[str]:
             example = leak["examples"][0]
             text = next(example[role] for role in part["roles"])
             yield (
-                f"LEAK: {_share_of(leak['rows'], part['rows'], split)} stand in {earlier} too{other}, for example "
-                f"row {example['row']:,}: '{text}'. What is measured on {split} looks better than it is: drop them "
+                f"LEAK: {_share_of(leak['rows'], part['rows'], split)} also occur in {earlier}{other}, for example "
+                f"row {example['row']:,}: '{text}'. The score on {split} will look better than it is: drop them "
                 "from one of the two."
             )
 
@@ -40,8 +40,8 @@ def _leaks(split: str, part: Mapping[str, Any]) -> Iterator[str]:
 def _contradictions(split: str, part: Mapping[str, Any]) -> Iterator[str]:
     if part["contradictions"]:
         yield (
-            f"{_share_of(part['contradictions'], part['rows'], split)} have a text that stands there with "
-            "another label, too. No model can get all of them right: correct or drop them."
+            f"{_share_of(part['contradictions'], part['rows'], split)} have a text that also occurs with "
+            "another label. No model can get all of them right: correct or drop them."
         )
 
 
@@ -51,7 +51,7 @@ def _truncated(split: str, part: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"{_share_of(numbers['truncated'], part['rows'], f'{split} {role}')} are longer than "
                 f"tokenizer.max_length={numbers['max_length']}: only their {numbers['keep']} is read. Raise it, or "
-                "tokenizer.max_length=null reads all."
+                "set tokenizer.max_length=null."
             )
 
 
@@ -59,22 +59,22 @@ def _empty(split: str, part: Mapping[str, Any]) -> Iterator[str]:
     for role, numbers in part["roles"].items():
         if numbers["empty"]:
             yield (
-                f"{_share_of(numbers['empty'], part['rows'], f'{split} {role}')} hold no token; they are read as "
+                f"{_share_of(numbers['empty'], part['rows'], f'{split} {role}')} have no token; they are read as "
                 f"<eos> alone. Drop them; if there are many, is data.columns.{role} the right column?"
             )
 
 
 def _duplicates(split: str, part: Mapping[str, Any]) -> Iterator[str]:
-    if part["duplicates"] is not None and part["duplicates"] > TELL_DUPLICATES * part["rows"]:
+    if part["duplicates"] is not None and part["duplicates"] > _MOST_DUPLICATES * part["rows"]:
         yield (
-            f"{_share_of(part['duplicates'], part['rows'], split)} repeat an earlier one, and count that much "
-            "more. Drop them, unless they are meant."
+            f"{_share_of(part['duplicates'], part['rows'], split)} repeat an earlier one, and so count more "
+            "than once. Drop them, unless that is intended."
         )
 
 
 def _unknown(split: str, part: Mapping[str, Any]) -> Iterator[str]:
     for role, numbers in part["roles"].items():
-        if numbers["unknown_rate"] > TELL_UNKNOWN:
+        if numbers["unknown_rate"] > _MOST_UNKNOWN:
             yield (
                 f"{split} {role}: {100 * numbers['unknown_rate']:.1f} % of the tokens are unknown, and all look alike "
                 "to the model. Raise tokenizer.vocab_size, lower tokenizer.min_frequency, or set tokenizer=bpe."
@@ -83,11 +83,11 @@ def _unknown(split: str, part: Mapping[str, Any]) -> Iterator[str]:
 
 def _one_class(split: str, part: Mapping[str, Any]) -> Iterator[str]:
     labels = part["labels"]
-    if labels is not None and labels["share"] > TELL_CLASS:
+    if labels is not None and labels["share"] > _MOST_OF_ONE_CLASS:
         name = shortened(labels["most_frequent"])
         yield (
-            f"{split}: {100 * labels['share']:.1f} % of the rows have the label '{name}', so always saying it is "
-            "that accurate. Choose by task.monitor=val/macro_f1, or give more rows of the others."
+            f"{split}: {100 * labels['share']:.1f} % of the rows have the label '{name}', so always predicting it is "
+            "that accurate. Choose the checkpoint by task.monitor=val/macro_f1, or give more rows of the others."
         )
 
 
@@ -95,11 +95,11 @@ def _rare_labels(split: str, part: Mapping[str, Any]) -> Iterator[str]:
     if split != "train" or part["labels"] is None:
         return
     counts = part["labels"]["counts"]
-    rare = [name for name, count in counts.items() if count < RARE]
+    rare = [name for name, count in counts.items() if count < _RARE]
     if rare:
-        named = ", ".join(f"'{shortened(name)}'" for name in rare[:MOST_NAMED]) + ", ..." * (len(rare) > MOST_NAMED)
+        named = ", ".join(f"'{shortened(name)}'" for name in rare[:_MOST_NAMED]) + ", ..." * (len(rare) > _MOST_NAMED)
         yield (
-            f"{split}: {len(rare):,} of {len(counts):,} labels have fewer than {RARE} rows ({named}). Give more rows, "
+            f"{split}: {len(rare):,} of {len(counts):,} labels have fewer than {_RARE} rows ({named}). Give more rows, "
             "or merge or drop these labels."
         )
 

@@ -1,4 +1,4 @@
-"""Pictures of a run: numbers go in, PNG files come out."""
+"""Plots of a run: numbers go in, PNG files come out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-FIRST_STEPS = 11  # of the learning-rate finder: their loss sets the top of the plot
+_FIRST_STEPS = 11  # of the learning-rate finder: their loss sets the top of the plot
 
 plt.switch_backend("agg")  # files only: a run on a machine without a screen must not fail
 
@@ -20,7 +20,7 @@ plt.switch_backend("agg")  # files only: a run on a machine without a screen mus
 def plot_learning_curve(folder: Path, monitor: str) -> None:
     """Draw the loss of training and validation, and the monitored metric, over steps: ``learning_curve.png``."""
     rows: list[dict[str, str]] = []
-    for part in sorted(folder.glob("metrics.*csv")):  # metrics.1.csv, ... of the parts before a resume, metrics.csv
+    for part in sorted(folder.glob("metrics.*csv")):  # metrics.1.csv, ... before each resume, then metrics.csv
         with part.open(newline="") as file:
             rows += csv.DictReader(file)
     if not rows:
@@ -36,7 +36,7 @@ def plot_learning_curve(folder: Path, monitor: str) -> None:
         if curves[name]:
             axes[0, 0].plot(*zip(*curves[name], strict=True), style, label=name.removesuffix("_step"))
     axes[0, 0].set(xlabel="step", ylabel="loss (nats)")
-    axes[0, 0].legend(loc="best")  # said, for matplotlib warns of its own choice when the machine is slow
+    axes[0, 0].legend(loc="best")  # explicit: matplotlib warns about its own choice when it is slow
     if monitor != "val/loss" and curves[monitor]:
         axes[0, 1].plot(*zip(*curves[monitor], strict=True), "o-")
         axes[0, 1].set(xlabel="step", ylabel=monitor)
@@ -50,7 +50,7 @@ def plot_lr_finder(
     """Draw the loss over a rising learning rate: ``lr_finder.png``.
 
     Args:
-        lr, loss, smoothed: one of each for every step.
+        lr, loss, smoothed: one of each per step.
         marks: label -> the learning rate that it marks.
         folder: where the file goes.
     """
@@ -61,14 +61,14 @@ def plot_lr_finder(
         axes.axvline(value, color="black", linestyle=style, label=f"{name}: {value:.2g}")
     low = min(smoothed)
     axes.set(xlabel="learning rate", ylabel="loss (nats)", xscale="log")
-    axes.set_ylim(low - 0.05 * abs(low), max(smoothed[:FIRST_STEPS]) * 1.25)
+    axes.set_ylim(low - 0.05 * abs(low), max(smoothed[:_FIRST_STEPS]) * 1.25)
     axes.legend(loc="best")
     figure.savefig(folder / "lr_finder.png", dpi=120)
     plt.close(figure)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], folder: Path) -> None:
-    """Write ``confusion.csv`` and ``confusion.png``: a row for each true label, a column for each predicted one."""
+    """Write ``confusion.csv`` and ``confusion.png``: one row per true label, one column per predicted label."""
     with (folder / "confusion.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["true \\ predicted", *labels])
@@ -89,10 +89,10 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], folde
 
 
 def plot_lengths(report: Mapping[str, Any], folder: Path) -> None:
-    """Draw how long the texts are, a row of axes for each split and a column for each text role: ``lengths.png``.
+    """Draw histograms of text lengths, one row per split and one column per text role: ``lengths.png``.
 
     Args:
-        report: what ``lstm_readout.data.describe.describe`` returns, with one split at least that is not streamed.
+        report: what ``lstm_readout.data.describe.describe`` returns, with at least one split that is not streamed.
         folder: where the file goes.
     """
     splits = {split: part for split, part in report["splits"].items() if part is not None}
@@ -125,8 +125,8 @@ def _plot_lengths(axes: Axes, numbers: Mapping[str, Any]) -> None:
     axes.axvline(length["p50"], color="black", label=f"median {length['p50']:,}")
     axes.axvline(length["p95"], color="black", linestyle="--", label=f"95 % up to {length['p95']:,}")
     if numbers["truncated"]:
-        told = f"cut at {numbers['max_length']:,}:\n{numbers['truncated']:,} rows"
-        axes.axvline(numbers["max_length"], color="0.55", linewidth=5, zorder=1.5, label=told)  # behind the others
+        label = f"cut at {numbers['max_length']:,}:\n{numbers['truncated']:,} rows"
+        axes.axvline(numbers["max_length"], color="0.55", linewidth=5, zorder=1.5, label=label)  # behind the others
     if histogram["longer"]:
         axes.plot([], [], " ", label=f"{histogram['longer']:,} beyond,\nlongest {length['max']:,}")
     axes.set_xlim(-0.5, 1.03 * edges[-1])
@@ -141,11 +141,11 @@ def _plot_lengths(axes: Axes, numbers: Mapping[str, Any]) -> None:
 def plot_attention(
     weights: Sequence[Sequence[float]], source: Sequence[str], target: Sequence[str], path: Path
 ) -> None:
-    """Draw where a decoder looked as a PNG file: a row for each target token, a column for each source token.
+    """Draw the attention of a decoder as a PNG file: one row per target token, one column per source token.
 
     Args:
         weights: (T, S); each row sums to 1.
-        source, target: what the tokens are called.
+        source, target: the names of the tokens.
         path: the file.
     """
     size = 1.5 + 0.32 * len(source), 1.2 + 0.3 * len(target)

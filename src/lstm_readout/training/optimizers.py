@@ -1,4 +1,4 @@
-"""Optimizers, as configs name them: PyTorch's own, with the fused kernel where the installed torch has it."""
+"""The optimizers that configs name: PyTorch's own, with the fused kernel where the installed torch has it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from lstm_readout.errors import UserError
 
-Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]  # of one group, or groups as torch.optim takes them
+Parameters = Iterable[nn.Parameter] | Iterable[dict[str, Any]]  # one group, or groups in torch.optim's form
 
 
 def adamw(
@@ -22,7 +22,7 @@ def adamw(
     beta1: float = 0.9,
     beta2: float = 0.999,
 ) -> Optimizer:
-    """Return AdamW (Loshchilov and Hutter 2019); its fused kernel, several times cheaper, from torch 2.4 on CPU too."""
+    """Return AdamW (Loshchilov and Hutter 2019), with its fused kernel (on CPU from torch 2.4 on)."""
     _check_lr(lr)
     groups: list[Any] = list(parameters)
     every = [p for group in groups for p in (group["params"] if isinstance(group, dict) else [group])]

@@ -1,4 +1,4 @@
-"""Named parameters go in, groups for an optimizer come out: by how far they are below the head, and by what decays.
+"""Named parameters go in, groups for an optimizer come out: by depth below the head, and by weight decay.
 
 The layers of a model, from the top: everything that is neither LSTM nor embedding (head, readout, attention, bridge);
 the top layer of each LSTM; the layer below it, and so on; the embeddings.
@@ -22,10 +22,10 @@ _OF_LAYER = re.compile(r"(.*\.)?(?:weight|bias)_\w+?_l(\d+)(?:_reverse)?")  # as
 
 
 def layers_below_head(names: Iterable[str]) -> dict[str, int]:
-    """Return how many layers below the head each parameter is: 0 for the head, the most for an embedding.
+    """Return how many layers below the head each parameter is: 0 for the head, most for an embedding.
 
     Args:
-        names: as ``named_parameters`` gives them. A matrix that is embedding and head at once is an embedding.
+        names: from ``named_parameters``. A matrix shared by embedding and head counts as embedding.
     """
     names = list(names)
     of_layer = {name: found for name in names if (found := _OF_LAYER.fullmatch(name))}
@@ -44,29 +44,29 @@ def build_optimizer(
     no_decay: Sequence[str] = (),
     layer_lr_decay: float = 1.0,
 ) -> Optimizer:
-    """Build an optimizer; without options it gets all parameters as one group.
+    """Build an optimizer; without options all parameters are one group.
 
     Args:
         optimizer: parameters, or groups of them, -> optimizer.
         parameters: name -> parameter.
-        no_decay: a parameter whose name holds one of these words has no weight decay: a bias, for example, has
-            little to overfit with (Goodfellow, Bengio and Courville 2016, "Deep Learning", section 7.1).
-        layer_lr_decay: the learning rate of each layer is that of the layer above it times this one (discriminative
+        no_decay: a parameter whose name contains one of these words has no weight decay; a bias, for example, can
+            hardly overfit (Goodfellow, Bengio and Courville 2016, "Deep Learning", section 7.1).
+        layer_lr_decay: the learning rate of each layer is that of the layer above times this factor (discriminative
             fine-tuning, Howard and Ruder 2018, section 3.2, where it is 1 / 2.6).
 
     Raises:
-        UserError: an option is out of range, or a word is in no name.
+        UserError: an option is out of range, or no name contains a word.
     """
     if not 0 < layer_lr_decay <= 1:
         raise UserError(f"task.layer_lr_decay: wanted more than 0 and at most 1, got {layer_lr_decay}.")
     parts = {part for name in parameters for part in name.split(".")}
     for word in no_decay:
         if not any(word in name for name in parameters):
-            raise UserError(f"task.no_decay: no parameter's name holds '{word}'. {did_you_mean(str(word), parts)}")
+            raise UserError(f"task.no_decay: no parameter's name contains '{word}'. {did_you_mean(str(word), parts)}")
     if not no_decay and layer_lr_decay == 1.0:
         return optimizer(parameters.values())
     depths = layers_below_head(parameters) if layer_lr_decay < 1 else dict.fromkeys(parameters, 0)
-    members: dict[tuple[int, bool], list[nn.Parameter]] = {}  # (depth, whether it is spared) -> parameters
+    members: dict[tuple[int, bool], list[nn.Parameter]] = {}  # (depth, without weight decay) -> parameters
     for name, parameter in parameters.items():
         members.setdefault((depths[name], any(word in name for word in no_decay)), []).append(parameter)
     keys = sorted(members)
@@ -74,11 +74,11 @@ def build_optimizer(
     if no_decay and not built.defaults.get("weight_decay"):
         log.warning("task.no_decay does nothing here: optimizer.weight_decay is 0")
     for group, (depth, _) in zip(built.param_groups, keys, strict=True):
-        group["lr"] *= layer_lr_decay**depth  # a schedule, which comes later, takes it for the group's own
+        group["lr"] *= layer_lr_decay**depth  # a schedule is built later and starts from it
     return built
 
 
-def _group(parameters: list[nn.Parameter], depth: int, spared: bool) -> dict[str, Any]:
-    name = f"below_head_{depth}"  # as the learning rate is logged
-    options = {"name": f"{name}_no_decay", "weight_decay": 0.0} if spared else {"name": name}
+def _group(parameters: list[nn.Parameter], depth: int, no_decay: bool) -> dict[str, Any]:
+    name = f"below_head_{depth}"  # in the log of learning rates
+    options = {"name": f"{name}_no_decay", "weight_decay": 0.0} if no_decay else {"name": name}
     return {"params": parameters, **options}

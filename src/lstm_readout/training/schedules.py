@@ -1,7 +1,7 @@
-"""Learning-rate schedules, as configs name them: an optimizer and the number of steps go in, a scheduler comes out.
+"""The learning-rate schedules that configs name: an optimizer and the number of steps go in, a scheduler comes out.
 
-PyTorch's own, with the warm-up given as a share of the run or as a number of steps. ``total_steps`` is None for a run
-whose length is unknown.
+PyTorch's own, with a warm-up given as a share of the run or as a number of steps. ``total_steps`` is None for a run of
+unknown length.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def cosine(optimizer: Optimizer, *, total_steps: int | None, warmup: float = 0.0
         final: share of lr at the end.
 
     Raises:
-        UserError: nobody knows how long the run is, or an option is out of range.
+        UserError: the length of the run is unknown, or an option is out of range.
     """
     return _falling(optimizer, "cosine", total_steps, warmup, final, lambda x: 0.5 * (1 + math.cos(math.pi * x)))
 
@@ -36,7 +36,7 @@ def linear(optimizer: Optimizer, *, total_steps: int | None, warmup: float = 0.0
 
 
 def constant(optimizer: Optimizer, *, total_steps: int | None, warmup: float = 0.0) -> LambdaLR:
-    """Rise linearly over the warm-up, see ``cosine``; then leave the learning rate as it is."""
+    """Rise linearly over the warm-up, see ``cosine``; then keep the learning rate constant."""
     warm = _warm_steps("constant", warmup, total_steps)
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warm))
 
@@ -45,7 +45,7 @@ def inverse_sqrt(optimizer: Optimizer, *, total_steps: int | None, warmup: float
     """Rise linearly over the warm-up to lr, then fall with the square root of the steps (Vaswani et al. 2017,
     "Attention Is All You Need", section 5.3).
 
-    ``warmup`` is as that of ``cosine``: given in steps, the schedule needs no end.
+    ``warmup``: see ``cosine``. Given in steps, the schedule needs no ``total_steps``.
     """
     warm = _warm_steps("inverse_sqrt", warmup, total_steps)
     return LambdaLR(optimizer, lambda step: min((step + 1) / warm, math.sqrt(warm / (step + 1))))
@@ -59,10 +59,10 @@ def slanted_triangular(
     Args:
         optimizer, total_steps: see the file.
         cut_frac: the share of the run that rises: its warm-up.
-        ratio: how much smaller than lr the least learning rate is.
+        ratio: lr divided by the smallest learning rate.
 
     Raises:
-        UserError: nobody knows how long the run is, or an option is out of range.
+        UserError: the length of the run is unknown, or an option is out of range.
     """
     total = _known("slanted_triangular", total_steps)
     if not 0 < cut_frac < 1:
@@ -72,7 +72,7 @@ def slanted_triangular(
     cut = max(1, math.floor(total * cut_frac))
 
     def scale(step: int) -> float:
-        # Below, total - cut is the paper's cut * (1 / cut_frac - 1), without falling below zero where cut was rounded
+        # total - cut is the paper's cut * (1 / cut_frac - 1), but does not go below zero where cut was rounded
         p = step / cut if step < cut else max(0.0, 1 - (step - cut) / max(1, total - cut))
         return (1 + p * (ratio - 1)) / ratio
 
@@ -80,14 +80,14 @@ def slanted_triangular(
 
 
 class _OneCycle(OneCycleLR):
-    """``OneCycleLR`` whose length is that of the run at hand: one that is resumed may be given more epochs."""
+    """``OneCycleLR`` with the length of the current run: a resumed run may have more epochs."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values: torch 2.3 adds its annealing function, which no checkpoint could be read with."""
+        """Return plain values: torch 2.3 adds its annealing function, which makes a checkpoint unreadable."""
         return {name: value for name, value in super().state_dict().items() if not callable(value)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the position up."""
+        """Restore the position."""
         own = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
         super().load_state_dict(state_dict | own)
 
@@ -107,12 +107,12 @@ def one_cycle(
     Args:
         optimizer, total_steps: see the file.
         warmup: the share of the run that rises; 1 or more: a number of steps.
-        div_factor: how much smaller than lr the first learning rate is.
-        final_div_factor: how much smaller than the first the last one is.
-        cycle_momentum: let momentum (of Adam, beta1) fall from 0.95 to 0.85 and rise again meanwhile, as in the paper.
+        div_factor: lr divided by the first learning rate.
+        final_div_factor: the first learning rate divided by the last.
+        cycle_momentum: also let momentum (Adam: beta1) fall from 0.95 to 0.85 and rise again, as in the paper.
 
     Raises:
-        UserError: nobody knows how long the run is, or an option is out of range.
+        UserError: the length of the run is unknown, or an option is out of range.
     """
     total = _known("one_cycle", total_steps)
     for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
@@ -152,12 +152,12 @@ def plateau(
         warmup: see ``cosine``.
         mode: whether smaller or larger is better.
         factor: what lr is multiplied by.
-        patience: so many validations without improvement are waited for.
-        threshold: the relative change that counts as one.
-        min_lr: where lr stops to fall.
+        patience: validations without improvement before that.
+        threshold: the relative change that counts as an improvement.
+        min_lr: the smallest lr.
 
     Raises:
-        UserError: nobody knows how long a share of the run is, or an option is out of range.
+        UserError: the length of the run is unknown and the warm-up a share of it, or an option is out of range.
     """
     warm = _warm_steps("plateau", warmup, total_steps)
     if not 0 < factor < 1:
@@ -200,7 +200,7 @@ def _known(name: str, total_steps: int | None) -> int:
 
 
 def _warm_steps(name: str, warmup: float, total_steps: int | None) -> int:
-    """Return the steps of the warm-up; the last of them, and the first without one, has the whole lr."""
+    """Return the steps of the warm-up; the last of them has the full lr."""
     if not warmup >= 0:
         raise UserError(f"scheduler.warmup: wanted 0 or more, got {warmup}.")
     if warmup >= 1 or warmup == 0:

@@ -1,4 +1,4 @@
-"""Lightning's Trainer with one more choice: ``precision="auto"`` takes bfloat16 where the device is made for it."""
+"""Lightning's Trainer with one more choice: ``precision="auto"`` takes bfloat16 where the device computes in it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Trainer(lightning.Trainer):
     """``lightning.Trainer``, whose ``precision`` may also be ``auto``.
 
     ``auto`` is ``bf16-mixed`` on a device with bfloat16 instructions and ``32-true`` elsewhere. In both the weights,
-    their gradients, the loss and the checkpoints are float32. In training ``FreedMemory`` watches what is held.
+    their gradients, the loss and the checkpoints are float32. In training ``FreedMemory`` limits the memory held.
 
     Args:
         options: those of ``lightning.Trainer``.
 
     Raises:
-        UserError: ``precision`` wants bfloat16 of a processor whose LSTM has none.
+        UserError: ``precision`` is bfloat16 and the processor has no LSTM in it.
     """
 
     @functools.wraps(lightning.Trainer.__init__)
@@ -51,7 +51,7 @@ class Trainer(lightning.Trainer):
 
 
 class _Unprofiled(PassThroughProfiler):
-    """Measure nothing, and quickly: Lightning asks for some 80 contexts in every step."""
+    """Measure nothing: Lightning enters some 80 contexts per step, and its own empty ones are slow."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # pyright: ignore
         return _NOTHING
@@ -67,11 +67,11 @@ def _signature() -> inspect.Signature:
     return signature.replace(parameters=[*(signature.parameters | {"precision": new}).values()])
 
 
-Trainer.__signature__ = _signature()  # pyright: ignore  # which the configuration is checked against
+Trainer.__signature__ = _signature()  # pyright: ignore  # the configuration is checked against it
 
 
 def device_type(accelerator: Any) -> str:
-    """Return what kind of device Lightning takes for ``accelerator``: ``cpu``, ``cuda``, ``mps`` or another."""
+    """Return the kind of device that Lightning takes for ``accelerator``: ``cpu``, ``cuda``, ``mps`` or ``other``."""
     if not isinstance(accelerator, str):
         known = {CPUAccelerator: "cpu", CUDAAccelerator: "cuda", MPSAccelerator: "mps"}
         return next((name for kind, name in known.items() if isinstance(accelerator, kind)), "other")
@@ -83,7 +83,7 @@ def device_type(accelerator: Any) -> str:
 def has_bfloat16(device: str) -> bool:
     """Return whether the device has instructions for bfloat16, so that it is faster than float32 there.
 
-    On x86 oneDNN's own answer is not enough: it says yes to AVX-512 alone, where bfloat16 is emulated.
+    On x86 oneDNN's own answer is not enough: it accepts plain AVX-512, which emulates bfloat16.
     """
     if device == "cuda":
         return torch.version.hip is not None or torch.cuda.get_device_capability() >= (8, 0)
@@ -97,14 +97,14 @@ def has_bfloat16(device: str) -> bool:
 
 def _chosen(device: str) -> str:
     if has_bfloat16(device):
-        log.info("precision: bf16-mixed, for which this device has instructions; trainer.precision=32-true refuses it")
+        log.info("precision: bf16-mixed, this device has instructions for it; trainer.precision=32-true turns it off")
         return "bf16-mixed"
-    log.info("precision: 32-true, for this device has no instructions for bfloat16")
+    log.info("precision: 32-true, this device has no instructions for bfloat16")
     return "32-true"
 
 
 def _cpu_runs_bfloat16() -> bool:
-    """Try it: oneDNN has no bfloat16 LSTM below AVX-512, and says so only when it is called."""
+    """Try it: oneDNN has no bfloat16 LSTM below AVX-512, and raises only when it is called."""
     rows, state = torch.zeros(1, 1, 8), torch.zeros(1, 1, 8)
     weights = [torch.zeros(32, 8), torch.zeros(32, 8), torch.zeros(32), torch.zeros(32)]
     try:
@@ -116,21 +116,21 @@ def _cpu_runs_bfloat16() -> bool:
 
 
 def quiet_lightning() -> None:
-    """Send Lightning's own messages through the run's log, without its tips and advice on settings chosen here."""
+    """Send Lightning's messages to the run's log, without its advice on settings that are chosen here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
     advice = (
-        ".*does not have many workers.*",  # none is fastest on small text
-        ".*directory .* exists and is not empty.*",  # the run folder, which holds the log already
+        ".*does not have many workers.*",  # no workers are fastest on small text
+        ".*directory .* exists and is not empty.*",  # the run folder, which contains the log already
         ".*number of training batches .* is smaller than the logging interval.*",
         ".*You called `self.log.*",
-        ".*not supported with oneDNN.*",  # proj_size: PyTorch says that it takes its own kernel
-        ".*is not supported by the model summary.*",  # of bf16-mixed, whose weights are float32: the size is right
+        ".*not supported with oneDNN.*",  # proj_size: PyTorch warns that it takes its own kernel
+        ".*is not supported by the model summary.*",  # bf16-mixed: its weights are float32, so the size is right
         ".*isinstance.treespec, LeafSpec.*",
-        ".*your dataloader is not resumable.*",  # it is: the data module keeps the position
+        ".*your dataloader is not resumable.*",  # it is: the data module saves the position
     )
     for message in advice:
         warnings.filterwarnings("ignore", message)

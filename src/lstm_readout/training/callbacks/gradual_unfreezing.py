@@ -1,4 +1,4 @@
-"""A callback for models that begin with trained weights: layer after layer is trained, from the head down."""
+"""A callback for models initialised from trained weights: it unfreezes one layer per epoch, from the head down."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class GradualUnfreezing(Callback):
     """Train the head alone in the first epoch, and one layer more from the top in each later one (Howard and Ruder
     2018, "Universal Language Model Fine-tuning for Text Classification", section 3.3).
 
-    What was frozen before, as vectors are by ``vectors.freeze``, stays so. A frozen layer costs no backward pass, and
-    the optimizer leaves it alone: it has no gradient.
+    What was frozen before, for example by ``vectors.freeze``, stays frozen. A frozen layer costs no backward pass, and
+    the optimizer skips it: it has no gradient.
 
     Raises:
-        UserError: the run has several processes, which agree on what is trained before the first step.
+        UserError: the run has several processes, which fix the trained parameters before the first step.
     """
 
     def __init__(self) -> None:
         self._depths: dict[nn.Parameter, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See what there is to train."""
+        """Find the depth of each trainable parameter."""
         if stage != "fit":
             return
         if trainer.world_size > 1:
@@ -38,7 +38,7 @@ class GradualUnfreezing(Callback):
         self._depths = {parameter: depths[name] for name, parameter in parameters.items()}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Freeze what this epoch leaves alone; a run that goes on may be inside an epoch."""
+        """Freeze what this epoch does not train; a resumed run may start inside an epoch."""
         self._train_layers_of(trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,7 +46,7 @@ class GradualUnfreezing(Callback):
         self._train_layers_of(trainer.current_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the model as it was."""
+        """Unfreeze all again."""
         self._train_layers_of(max(self._depths.values(), default=0))
 
     def _train_layers_of(self, epoch: int) -> None:
@@ -55,4 +55,4 @@ class GradualUnfreezing(Callback):
         for parameter, depth in self._depths.items():
             parameter.requires_grad_(depth <= epoch)
         if before != sum(parameter.requires_grad for parameter in self._depths):
-            log.info("trained from here on: the head and %d of %d layers below it", min(epoch, deepest), deepest)
+            log.info("now training the head and %d of %d layers below it", min(epoch, deepest), deepest)

@@ -1,7 +1,7 @@
-"""The bar of a run: batches go by, and a line is drawn a few times a second.
+"""The progress bar of a run, drawn a few times per second.
 
-Lightning's own bar collects its metrics after every batch, and draws a hundred times a second in a thread beside the
-training, which is as much work as a small model's step.
+Lightning's own collects its metrics after every batch and draws in a second thread, which costs as much as a training
+step of a small model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch import callbacks
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-STAGES = {"train": "epoch {} of {}", "val": "validation", "test": "test"}
+_STAGES = {"train": "epoch {} of {}", "val": "validation", "test": "test"}
 
 
 class ProgressBar(callbacks.ProgressBar):
@@ -31,10 +31,10 @@ class ProgressBar(callbacks.ProgressBar):
         self._progress: Progress | None = None
         self._tasks: dict[str, Any] = {}  # stage -> rich's id of its line
         self._drawn = 0.0
-        self._told = ""  # metrics of the training, as they stood last
+        self._metrics = ""  # of the training, when last drawn
 
     def disable(self) -> None:
-        """Draw no more: Lightning asks for it in every process but one."""
+        """Stop drawing: Lightning calls it in every process but one."""
         self.enabled = False
 
     def enable(self) -> None:
@@ -48,12 +48,12 @@ class ProgressBar(callbacks.ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Draw, if it is time: only then a loss is brought from the device."""
+        """Draw, if it is time: only then is the loss copied from the device."""
         if self._is_time() or trainer.is_last_batch:
             metrics = self.get_metrics(trainer, pl_module)
             metrics.pop("v_num", None)
             loss = {"loss": float(outputs["loss"])} if outputs else {}
-            self._told = "  ".join(f"{name} {_number(value)}" for name, value in (loss | metrics).items())
+            self._metrics = "  ".join(f"{name} {_number(value)}" for name, value in (loss | metrics).items())
             self._draw("train", batch_idx + 1)
 
     def on_validation_batch_start(
@@ -78,7 +78,7 @@ class ProgressBar(callbacks.ProgressBar):
             self._draw("val", batch_idx + 1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._end("val")
 
     def on_test_batch_start(
@@ -103,7 +103,7 @@ class ProgressBar(callbacks.ProgressBar):
             self._draw("test", batch_idx + 1)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._end("test")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -111,26 +111,26 @@ class ProgressBar(callbacks.ProgressBar):
         self._stop()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the terminal back, before the error is told."""
+        """Release the terminal before the error is printed."""
         self._stop()
 
     def _begin(self, stage: str, total: float, *of: Any) -> None:
         if not self.enabled:
             return
         if self._progress is None:
-            times, told = (TimeElapsedColumn(), TimeRemainingColumn()), TextColumn("{task.fields[told]}")
-            columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), *times, told)
-            self._progress = Progress(*columns, auto_refresh=False)  # that would be a thread beside the training
+            times, metrics = (TimeElapsedColumn(), TimeRemainingColumn()), TextColumn("{task.fields[metrics]}")
+            columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), *times, metrics)
+            self._progress = Progress(*columns, auto_refresh=False)  # no second thread
             self._progress.start()
         self._end(stage)
         total_or_none = None if math.isinf(total) else total  # a streamed corpus has no length
-        self._tasks[stage] = self._progress.add_task(STAGES[stage].format(*of), total=total_or_none, told="")
+        self._tasks[stage] = self._progress.add_task(_STAGES[stage].format(*of), total=total_or_none, metrics="")
         self._draw(stage, 0)
 
     def _draw(self, stage: str, completed: int) -> None:
         if self._progress is not None and stage in self._tasks:
-            told = self._told if stage == "train" else ""
-            self._progress.update(self._tasks[stage], completed=completed, told=told, refresh=True)
+            metrics = self._metrics if stage == "train" else ""
+            self._progress.update(self._tasks[stage], completed=completed, metrics=metrics, refresh=True)
             self._drawn = time.monotonic()
 
     def _is_time(self) -> bool:

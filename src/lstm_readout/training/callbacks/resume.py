@@ -1,7 +1,8 @@
-"""What lets a stopped run go on to the same weights: its random state in every checkpoint, and an orderly stop."""
+"""Callbacks that let a stopped run resume to the same weights: random state in checkpoints, and a graceful stop."""
 
 from __future__ import annotations
 
+import logging
 import random
 import signal
 from pathlib import Path
@@ -12,11 +13,11 @@ import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from lstm_readout.training.callbacks.throughput import log
+log = logging.getLogger(__name__)
 
 
 class RandomState(Callback):
-    """Save the random number generators in every checkpoint: Lightning does not, and a resumed run would differ."""
+    """Save the random state in every checkpoint: Lightning does not, and a resumed run would differ."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] | None = None
@@ -39,7 +40,7 @@ class RandomState(Callback):
         self._loaded = checkpoint.get("random_state")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the state up."""
+        """Restore the state."""
         if self._loaded is None:
             return
         version, words, gauss = self._loaded["python"]
@@ -55,7 +56,7 @@ class RandomState(Callback):
 class GracefulStop(Callback):
     """On Ctrl-C or SIGTERM finish the batch, save ``last.ckpt``, and stop; a second signal stops at once.
 
-    Saved as the next batch is about to start: at a batch's end Lightning's count of batches is one behind.
+    It saves just before the next batch: at the end of a batch Lightning's batch count is one behind.
 
     Args:
         folder: where ``last.ckpt`` goes.
@@ -67,26 +68,26 @@ class GracefulStop(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, in place of Lightning's own handlers, which end a SIGTERM with exit code 0."""
+        """Install handlers in place of Lightning's own, which end a SIGTERM with exit code 0."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._remember)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save and stop, if asked to."""
+        """Save and stop after a signal."""
         if self.signal is not None:
             trainer.save_checkpoint(self.path)
             raise Stopped(self.signal, self.path)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         self._restore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         self._restore()
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        log.warning("stopping after this batch; once more to stop at once")
+        log.warning("stopping after this batch; send the signal again to stop at once")
         self.signal = number
         self._restore()
 

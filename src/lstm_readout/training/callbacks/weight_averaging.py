@@ -1,11 +1,12 @@
-"""Averages of the weights of many steps: they often predict better than the weights of the last one.
+"""Averaging the weights of many steps: the average often predicts better than the last weights.
 
 Lightning's ``WeightAveraging`` holds the averaged model, swaps it in for validation and writes it to checkpoints; this
-file says when it is updated and how, and keeps an average of nothing from being used.
+file decides when and how it is updated, and does not use it before its first update.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -17,17 +18,17 @@ from lstm_readout.errors import UserError
 
 
 class WeightAveraging(LightningWeightAveraging):
-    """Validate, save and test with averaged weights; training itself goes on with its own.
+    """Validate, save and test with averaged weights; training continues with its own.
 
     With ``decay``, an exponential moving average: after each step ``average = d * average + (1 - d) * weights``, where
-    d is ``min(decay, (1 + n) / (10 + n))`` after n steps, so that the random first weights are soon forgotten (Polyak
+    d is ``min(decay, (1 + n) / (10 + n))`` after n steps, so that it soon forgets the random initial weights (Polyak
     and Juditsky 1992; the warm-up is that of TensorFlow's ``ExponentialMovingAverage``). Without, the plain mean of the
     weights at the end of each epoch, which is the average of those epochs' checkpoints (Izmailov et al. 2018,
     "Averaging Weights Leads to Wider Optima and Better Generalization").
 
     Args:
-        decay: of the moving average; None: the plain mean of epochs.
-        from_epoch: epochs that are left out at the start.
+        decay: of the moving average; None: the plain mean over epochs.
+        from_epoch: the first epochs, which are left out.
 
     Raises:
         UserError: for values out of range.
@@ -38,47 +39,41 @@ class WeightAveraging(LightningWeightAveraging):
             raise UserError(f"callbacks.weight_averaging.decay: wanted more than 0 and less than 1, got {decay}.")
         if from_epoch < 0:
             raise UserError(f"callbacks.weight_averaging.from_epoch: wanted 0 or more, got {from_epoch}.")
-        options: dict[str, Any] = {} if decay is None else {"multi_avg_fn": self._move}
+        options: dict[str, Any] = {} if decay is None else {"multi_avg_fn": functools.partial(_move, decay)}
         super().__init__(use_buffers=False, **options)
         self.decay, self.from_epoch = decay, from_epoch
 
     @property
     def averaged(self) -> int:
-        """Return how many times weights were taken into the average."""
+        """Return the number of updates of the average."""
         return 0 if self._average_model is None else int(self._average_model.n_averaged)  # pyright: ignore
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Take the weights in, if it is time: before the epoch's validation, which Lightning's own mean would miss."""
+        """Update the average, if due: before the epoch's validation, which Lightning's own update would miss."""
         stepped = trainer.global_step > self._latest_update_step
-        wanted = trainer.current_epoch >= self.from_epoch and (self.decay is not None or trainer.is_last_batch)
-        if stepped and wanted:
-            assert self._average_model is not None
+        due = trainer.current_epoch >= self.from_epoch and (self.decay is not None or trainer.is_last_batch)
+        if stepped and due and self._average_model is not None:
             self._average_model.update_parameters(pl_module)
             self._latest_update_step = trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do nothing: the epoch's last batch did it."""
+        """Do nothing: the average was updated with the epoch's last batch."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Put the average in the place of the weights, and those beside it, once there is one."""
+        """Save the average in place of the weights, and these beside it, once there is an average."""
         if self.averaged:
             super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take both up again; a checkpoint without an average starts one."""
+        """Restore both; a checkpoint without an average starts one."""
         if "averaging_state" in checkpoint:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let the average go: a later validation is of the weights it is asked for."""
+        """Drop the average: a later validation measures the weights that the task has."""
         self._average_model = None
-
-    def _move(self, averages: list[Tensor], weights: list[Tensor], number: Tensor | int) -> None:
-        assert self.decay is not None
-        decay = min(self.decay, (1 + int(number)) / (10 + int(number)))
-        get_ema_multi_avg_fn(decay)(averages, weights, number)
 
     def _swap_models(self, pl_module: LightningModule) -> None:
         if self.averaged:
@@ -87,3 +82,8 @@ class WeightAveraging(LightningWeightAveraging):
     def _copy_average_to_current(self, pl_module: LightningModule) -> None:
         if self.averaged:
             super()._copy_average_to_current(pl_module)
+
+
+def _move(decay: float, averages: list[Tensor], weights: list[Tensor], number: Tensor | int) -> None:
+    """Update an exponential moving average whose decay is smaller in the first steps."""
+    get_ema_multi_avg_fn(min(decay, (1 + int(number)) / (10 + int(number))))(averages, weights, number)
