@@ -236,6 +236,13 @@ def test_strange_texts_are_reported_and_drawn(case, tmp_path, caplog):
         assert "50,000" in caplog.text
 
 
+def test_the_log_says_what_padding_would_cost(caplog):
+    report = report_of(only_text(train=["a b", "a"])) | {"batches": {"number": 1_063, "fill": 0.8}}
+    with caplog.at_level(logging.INFO):
+        print_report(report)
+    assert "1,063 batches per epoch; padding would add 25.0 % more tokens" in caplog.text.splitlines()
+
+
 def test_tables_are_eighty_columns_wide_whatever_they_hold(caplog):
     names = [f"label {i} [b]{'很长' * 60}\n" for i in range(40)]
     texts = {

@@ -32,7 +32,7 @@ from lstm_readout.errors import UserError
 VERSION_BASE = "1.3"
 
 
-class ComposedHydra(Hydra):
+class _ComposedHydra(Hydra):
     """Hydra for a single run whose configuration is composed already."""
 
     def __init__(self, task_name: str, loader: ConfigLoaderImpl) -> None:
@@ -50,7 +50,7 @@ class CommandLine(NamedTuple):
     """What a command line asks for."""
 
     jobs: list[DictConfig]  # to check; see ``compose_jobs``
-    single: ComposedHydra | None  # runs the only job; None for a sweep, and where nothing runs
+    single: _ComposedHydra | None  # runs the only job; None for a sweep, and where nothing runs
 
 
 def read_command_line(
@@ -68,7 +68,7 @@ def read_command_line(
     version.setbase(VERSION_BASE)
     calling = detect_calling_file_or_module_from_task_function(run)
     loader = Loader(_search_path(flags, calling, config_module))
-    hydra = ComposedHydra(detect_task_name(*calling), loader)
+    hydra = _ComposedHydra(detect_task_name(*calling), loader)
     composer = Composer(loader, flags.config_name or config_name)
     overrides = [composer.parse(text) for text in flags.overrides]
     hydra.composed = composer.compose(first_values(composer, overrides))
