@@ -99,7 +99,7 @@ def test_a_run_in_bfloat16_is_whole(task, slow_bfloat16, capsys, monkeypatch):
     given = [f"task={task}", *SMALL, *stream, "data.batch_size=8", "model.num_layers=2", "data.max_rows=60"]
     given.append("trainer.precision=auto")
     main([*given, "hydra.run.dir=whole"])
-    assert "trainer.precision=32-true refuses it" in " ".join(Path("whole/train.log").read_text().split())
+    assert "trainer.precision=32-true turns it off" in " ".join(Path("whole/train.log").read_text().split())
     weights = final_weights("whole")
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
 
