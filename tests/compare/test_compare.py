@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lstm_readout.commands.compare import main
-from lstm_readout.compare.probes import FRACTIONS
+from lstm_readout.compare.probes.classify import FRACTIONS
 from lstm_readout.compare.runs import Result
 from lstm_readout.inference import DocumentClassifier
 
