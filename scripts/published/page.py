@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
-from published.ablation_table import ablation_section
-from published.numbers import digits_of, table
-from published.recipes import Recipe, readable
-from published.records import hold_together
+from lstm_readout.compare.markdown import markdown_table
+from published.ablations import ablation_section
+from published.recipes import Recipe, digits_of, readable
+from published.records import check_comparable
 
 FIGURES = Path(__file__).with_name("figures.yaml")
 COLUMNS = {"": ("cpu", 15), "_hour": ("cpu", 60), "_gpu": ("cuda", 30)}  # ending of a recipe's name -> device, minutes
@@ -36,7 +36,7 @@ def page(recipes: Sequence[Recipe], ablations: Sequence[Mapping[str, Any]] = (),
     """
     lines = [INTRODUCTION, *_overview(recipes, figures)]
     heads = ["recipe", "metric", "score", "seeds", "beside", "needs no LSTM", "time", "on", "parameters"]
-    lines += ["## Every recipe", "", *table(heads, [_row(recipe) for recipe in recipes]), ""]
+    lines += ["## Every recipe", "", *markdown_table(heads, [_row(recipe) for recipe in recipes]), ""]
     if ablations:
         lines += ["## What each option is worth", ""]
         lines += [line for ablation in ablations for line in ablation_section(ablation)]
@@ -64,13 +64,12 @@ Shown are the first 16 digits."""
 
 def _overview(recipes: Sequence[Recipe], figures: Path) -> list[str]:
     rows, sources, notes = [], {}, []
-    for figure in OmegaConf.to_container(OmegaConf.load(figures)) or []:
-        assert isinstance(figure, dict)
-        known: dict[str, Any] = {str(key): value for key, value in figure.items()}
-        rows.append([known["title"], known["unit"], *_cells(known, recipes), _to_beat(known, sources)])
-        notes += [f"{known['title']}: {known['note']}", ""] if known.get("note") else []
-    told = [f"{number}. {source}" for source, number in sources.items()]
-    return [*table(HEADS, rows), "", "Sources of the figures to beat:", "", *told, "", *notes]
+    known: list[dict[str, Any]] = yaml.safe_load(figures.read_text(encoding="utf-8"))
+    for figure in known:
+        rows.append([figure["title"], figure["unit"], *_cells(figure, recipes), _to_beat(figure, sources)])
+        notes += [f"{figure['title']}: {figure['note']}", ""] if "note" in figure else []
+    numbered = [f"{number}. {source}" for source, number in sources.items()]
+    return [*markdown_table(HEADS, rows), "", "Sources of the figures to beat:", "", *numbered, "", *notes]
 
 
 def _to_beat(figure: Mapping[str, Any], sources: dict[str, int]) -> str:
@@ -92,7 +91,7 @@ def _cells(figure: Mapping[str, Any], recipes: Sequence[Recipe]) -> list[str]:
             cells.append("")
             continue
         for other in shown:
-            hold_together(other.first, found.first, whole=False)
+            check_comparable(other.first, found.first, whole=False)
         shown.append(found)
         cells.append(_cell(found, figure, limit))
     return cells
@@ -125,7 +124,12 @@ def _card(title: str, recipes: Sequence[Recipe]) -> list[str]:
         of_runs = [record.card["corpus"]["splits"].get(split, {}) for record in records]
         numbers = _all(f"{one.get('rows', 0):,}" for one in of_runs)
         rows.append([split, numbers, _all(one.get("sha256", "")[:16] for one in of_runs)])
-    lines = [f"### {title}", "", *table(["split", "rows", "SHA-256"], [*rows, ["all", "", corpus["sha256"][:16]]]), ""]
+    lines = [
+        f"### {title}",
+        "",
+        *markdown_table(["split", "rows", "SHA-256"], [*rows, ["all", "", corpus["sha256"][:16]]]),
+        "",
+    ]
     for recipe in recipes:
         lines.append(f"- `{recipe.name}`: {_settings(recipe)}")
     told = {f"{name}: `{value}`" for record in records for name, value in record.card["signatures"].items()}
