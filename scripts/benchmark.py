@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 from benchmarks import data, decoding, engine, grid, growth, overhead, start, steps
-from benchmarks.pictures import plot_growth
-from benchmarks.row import Row
+from benchmarks.growth import plot_growth
+from benchmarks.paired import Row
 from rich.console import Console
 from rich.table import Table
 

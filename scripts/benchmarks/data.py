@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.composed import configuration
-from benchmarks.row import Result, Row
-from benchmarks.text import write_text
+from benchmarks.large_files import write_text
+from benchmarks.paired import Result, Row
 from benchmarks.worker import environment
+
 from lstm_readout.config.build import build
 
 CORPORA = ("imdb", "trec", "multi30k", "tinyshakespeare")
@@ -51,7 +52,7 @@ def fill(corpus: str) -> Result:
 STREAM = """
 import sys, time
 from benchmarks.composed import configuration
-from benchmarks.memory import mebibytes
+from benchmarks.large_files import mebibytes
 from lstm_readout.config.build import build
 task, data = build(configuration("task=generate", "data=files", f"data.path={sys.argv[1]}", "data.streaming=true",
                                  "tokenizer.vocab_size=20000", "scheduler=constant"))

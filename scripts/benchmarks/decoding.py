@@ -12,11 +12,9 @@ from itertools import cycle
 from typing import Any
 
 import torch
+from benchmarks.paired import Result, Row, Side, alternate, ratio
+from benchmarks.worker import Worker, with_both_allocators
 
-from benchmarks.allocators import with_both_allocators
-from benchmarks.paired import Side, alternate, ratio
-from benchmarks.row import Result, Row
-from benchmarks.worker import Worker
 from lstm_readout.inference.decoding import Stepper, beam_search
 from lstm_readout.models import LanguageModel, Seq2Seq
 from lstm_readout.nn.lstm import LSTMState

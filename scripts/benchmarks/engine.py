@@ -13,13 +13,11 @@ from itertools import cycle
 from typing import Any
 
 import torch
+from benchmarks.paired import Result, Row, Run, Side, alternate, ratio
+from benchmarks.worker import Worker, with_both_allocators
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
 
-from benchmarks.allocators import with_both_allocators
-from benchmarks.paired import Run, Side, alternate, ratio
-from benchmarks.row import Result, Row
-from benchmarks.worker import Worker
 from lstm_readout.nn.lstm import LSTM
 
 Lengths = Sequence[Sequence[int]]  # of the rows of each batch
@@ -94,6 +92,7 @@ def sides(
 def draw_lengths(corpus: str, batch_size: int, pool: int, number: int) -> list[list[int]]:
     """Return the lengths of some batches of an epoch; a pool of 1 makes random batches, a larger one bucketed ones."""
     from benchmarks.composed import training_lengths
+
     from lstm_readout.data.samplers import LengthBatchSampler
 
     overrides = {

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from benchmarks.allocators import with_both_allocators
 from benchmarks.engine import Lengths, draw_lengths, sides
-from benchmarks.paired import alternate, ratio
-from benchmarks.row import Result, Row
-from benchmarks.worker import Worker
+from benchmarks.paired import Result, Row, alternate, ratio
+from benchmarks.worker import Worker, with_both_allocators
 
 THREADS = (1, 2)
 AGAIN = 5  # of the worst cells are measured again, longer: the worst of many is else the noisiest

@@ -14,17 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
-
-from benchmarks.paired import Run, Side, alternate
-from benchmarks.row import Result, Row
-from benchmarks.text import random_lines
+from benchmarks.large_files import random_lines
+from benchmarks.paired import Result, Row, Run, Side, alternate
 from benchmarks.worker import Worker, environment
 
 LENGTHS = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
 BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 VOCABULARIES = [65, 256, 1000, 4000, 16_000, 50_000, 100_000]
 ROW_COUNTS = [1000, 10_000, 100_000, 300_000, 1_000_000]
+AXES = {
+    "length": "longest row of a batch of 32 (tokens)",
+    "batch_size": "rows of a batch (64 tokens)",
+    "vocab_size": "vocabulary (32 rows of 35 tokens)",
+    "rows": "rows of a text file",
+}
+COSTS = {"seconds": "seconds", "mebibytes": "MiB at the peak"}
 
 
 def step(length: int, batch_size: int, vocab_size: int, hidden_size: int = 128) -> Side:
@@ -76,7 +82,7 @@ def of_steps(name: str, sizes: Sequence[int], *, budget: float = 30, **fixed: in
 ROWS_CHILD = """
 import sys, time
 from benchmarks.composed import configuration
-from benchmarks.memory import mebibytes
+from benchmarks.large_files import mebibytes
 from lstm_readout.config.build import build_data
 config = configuration("task=generate", "data=files", f"data.path={sys.argv[1]}", "data.cache=false")
 before, began = mebibytes("VmRSS"), time.perf_counter()
@@ -117,6 +123,32 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
 def told(name: str, sizes: Sequence[int], **costs: Sequence[float]) -> dict[str, Any]:
     """Return the points of a curve for the JSON and the picture."""
     return {"axis": name, "sizes": list(sizes), **{cost: list(values) for cost, values in costs.items()}}
+
+
+def plot_growth(rows: Mapping[str, Mapping[str, Any]], folder: Path) -> Path | None:
+    """Draw each curve on logarithmic axes, beside the straight line of a linear cost.
+
+    Returns:
+        The file, or None where no ``growth_*`` row was measured.
+    """
+    curves = [(row, cost) for row in rows.values() if "axis" in row for cost in COSTS if cost in row]
+    if not curves:
+        return None
+    plt.switch_backend("agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    size = {"figsize": (3.2 * len(curves), 3.2), "squeeze": False, "layout": "constrained"}
+    with plt.rc_context({"svg.hashsalt": "growth", "svg.fonttype": "none"}):
+        figure, panels = plt.subplots(1, len(curves), **size)
+        for axes, (row, cost) in zip(panels[0], curves, strict=True):
+            sizes, costs = np.array(row["sizes"]), np.array(row[cost])
+            axes.loglog(sizes, costs, "o-", label="measured")
+            axes.loglog(sizes, costs[-1] * sizes / sizes[-1], ":", color="grey", label="linear")
+            axes.set(xlabel=AXES[row["axis"]], ylabel=COSTS[cost])
+            axes.legend(loc="upper left")
+        path = folder / "growth.svg"
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+    return path
 
 
 UNIT = "slope of log(cost) over log(size)"

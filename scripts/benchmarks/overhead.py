@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.paired import Result, Row
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, LightningModule, Trainer
@@ -34,7 +35,6 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 
-from benchmarks.row import Result, Row
 from lstm_readout.commands.train import build_trainer
 from lstm_readout.config.build import build
 from lstm_readout.data.module import TextDataModule

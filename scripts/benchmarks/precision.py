@@ -18,12 +18,12 @@ import warnings
 from collections.abc import Iterator
 
 import torch
+from benchmarks.composed import configuration
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from benchmarks.composed import configuration
 from lstm_readout.config.build import build
 from lstm_readout.training.allocator import keep_freed_memory
 from lstm_readout.training.trainer import has_bfloat16

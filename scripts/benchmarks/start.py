@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning import Callback
-
 from benchmarks.data import CORPORA
-from benchmarks.row import Result, Row
+from benchmarks.paired import Result, Row
 from benchmarks.worker import environment
+from lightning import Callback
 
 TRAIN = Path(__file__).parents[2] / "train.py"
 REPEATS = 3

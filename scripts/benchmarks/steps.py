@@ -15,11 +15,9 @@ from functools import partial
 from itertools import cycle, islice
 from typing import Any, NamedTuple
 
-from torch.nn.utils import clip_grad_norm_
-
-from benchmarks.paired import BATCHES, Side, alternate, ratio
-from benchmarks.row import Result, Row
+from benchmarks.paired import BATCHES, Result, Row, Side, alternate, ratio
 from benchmarks.worker import Worker
+from torch.nn.utils import clip_grad_norm_
 
 
 class Case(NamedTuple):
@@ -61,6 +59,7 @@ CASES = {
 def ours(data: Sequence[str], sizes: Mapping[str, float], told: Sequence[str], clip: float) -> Side:
     """Return the framework's training step."""
     from benchmarks.composed import configuration
+
     from lstm_readout.config.build import build
 
     model = [f"model.{name}={value}" for name, value in sizes.items()]

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
 from benchmarks.composed import encoded_data
 from benchmarks.paired import BATCHES, Side
 from benchmarks.peers import (
@@ -24,6 +22,8 @@ from benchmarks.peers import (
     WordLanguageModel,
     padded,
 )
+from torch import Tensor, nn
+
 from lstm_readout.data.encoding import lengths_of
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.tokenizer import BOS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstm_readout.compare.markdown import markdown_table
+from lstm_readout.compare.markdown_table import markdown_table
 from published.recipes import digits_of
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lstm_readout.compare.markdown import markdown_table
+from lstm_readout.compare.markdown_table import markdown_table
 from published.ablations import ablation_section
 from published.recipes import Recipe, digits_of, readable
 from published.records import check_comparable

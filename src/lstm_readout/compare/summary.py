@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lstm_readout.compare.figures import draw_comparison, draw_probes
-from lstm_readout.compare.markdown import comparison_page
+from lstm_readout.compare.page import comparison_page
 from lstm_readout.compare.table import Comparison
 from lstm_readout.report.json_writer import write_json
 

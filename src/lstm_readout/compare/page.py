@@ -1,18 +1,12 @@
-"""A comparison goes in, its Markdown page comes out; and the one writer of Markdown tables."""
+"""A comparison goes in, its Markdown page comes out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lstm_readout.compare.markdown_table import markdown_table
 from lstm_readout.compare.statistics import DRAWS
 from lstm_readout.compare.table import HEADS, Comparison, Row
-
-
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
 def comparison_page(comparison: Comparison, probes: dict[str, Any], command: str, pictures: list[str]) -> str:

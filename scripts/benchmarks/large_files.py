@@ -1,4 +1,4 @@
-"""Generated text for files of any size."""
+"""Generated text for files of any size, and the memory that reading them takes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+
+STATUS = Path("/proc/self/status")
 
 
 def write_text(path: Path, gigabytes: float) -> None:
@@ -25,3 +27,12 @@ def random_lines(number: int) -> Iterator[str]:
     counts = random.integers(5, 40, number)
     drawn = iter(words[random.choice(len(words), counts.sum(), p=frequency / frequency.sum())])
     return (" ".join(islice(drawn, int(count))) for count in counts)
+
+
+def mebibytes(name: str) -> float:
+    """Return a figure of Linux: ``VmRSS`` is what is held now, ``VmHWM`` the most that was.
+
+    Not ``getrusage``: to its peak counts also what the process held that started this one.
+    """
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) / 2**10
