@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
+
 from benchmarks.large_files import random_lines
 from benchmarks.paired import Result, Row, Run, Side, alternate
 from benchmarks.worker import Worker, environment
@@ -131,6 +131,8 @@ def plot_growth(rows: Mapping[str, Mapping[str, Any]], folder: Path) -> Path | N
     Returns:
         The file, or None where no ``growth_*`` row was measured.
     """
+    import matplotlib.pyplot as plt  # not in the processes that measure
+
     curves = [(row, cost) for row in rows.values() if "axis" in row for cost in COSTS if cost in row]
     if not curves:
         return None
