@@ -48,9 +48,9 @@ def compare(config: DictConfig) -> None:
         raise UserError("data: nothing is held out to measure on. Set data.test=0.1.")
     variants = read_variants(config, data)
     runs = _runs(config, variants, seeds, folder)
-    failures = _train(runs, variants, jobs, METRICS[task])
-    finished = [variant for variant in variants if all(runs[variant.key, seed].finished for seed in seeds)]
-    results = {key: Result.read(run.path) for key, run in runs.items() if run.finished}
+    results = {key: run.result() for key, run in runs.items() if run.finished}  # of an earlier comparison
+    failures = _train(runs, variants, jobs, METRICS[task], results)
+    finished = [variant for variant in variants if all((variant.key, seed) in results for seed in seeds)]
     rows = compared(METRICS[task], finished, seeds, results)
     scored = len(results[finished[0].key, seeds[0]].statistics)
     probes = _probes(PROBES[task], config, finished, runs, data, seeds[0])
@@ -88,15 +88,17 @@ def _runs(config: DictConfig, variants: Sequence[Variant], seeds: Sequence[int],
     }
 
 
-def _train(runs: Mapping[Key, Run], variants: Sequence[Variant], jobs: int, metric: Metric) -> list[Failure]:
-    """Train what is not finished, log each score, and return the runs that failed.
+def _train(
+    runs: Mapping[Key, Run], variants: Sequence[Variant], jobs: int, metric: Metric, results: dict[Key, Result]
+) -> list[Failure]:
+    """Train the runs without a result, log and add each result, and return the runs that failed.
 
     Raises:
         Exception: that of a run that others are compared with.
     """
     of_key = {variant.key: variant for variant in variants}
-    left = {key: run for key, run in runs.items() if not run.finished}
-    done, began = len(runs) - len(left), time.perf_counter()
+    left = {key: run for key, run in runs.items() if key not in results}
+    done, began = len(results), time.perf_counter()
     log.info("%d runs, %d done before, %d side by side", len(runs), done, max(1, min(jobs, len(left))))
     failures: list[Failure] = []
     try:
@@ -104,9 +106,9 @@ def _train(runs: Mapping[Key, Run], variants: Sequence[Variant], jobs: int, metr
             variant, seed = of_key[key[0]], key[1]
             run = f"{number} of {len(runs)}: {variant.name}, seed {seed}"
             if error is None:
-                result = Result.read(runs[key].path)
-                (score,) = scores(metric, result.statistics[None])
-                log.info("%s: %s %.4g after %.0f s", run, metric.name, score, result.seconds)
+                results[key] = runs[key].result()
+                (score,) = scores(metric, results[key].statistics[None])
+                log.info("%s: %s %.4g after %.0f s", run, metric.name, score, results[key].seconds)
                 continue
             if variant.against is None:
                 raise error

@@ -5,6 +5,7 @@ Each finished run is one file, so that an interrupted comparison resumes with th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -40,6 +41,27 @@ class Run(NamedTuple):
         """Return whether there is a result."""
         return self.path.with_suffix(".npz").exists()
 
+    @property
+    def settings(self) -> str:
+        """Return a hash of what decides the result, wherever the folder lies."""
+        trainer = {key: value for key, value in self.config["trainer"].items() if key != "default_root_dir"}
+        plain = json.dumps([self.config | {"trainer": trainer}, self.seed, self.rows], sort_keys=True, default=str)
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+    def result(self) -> Result:
+        """Read the result.
+
+        Raises:
+            UserError: it was measured with other settings.
+        """
+        result = Result.read(self.path)
+        if result.settings not in (None, self.settings):
+            raise UserError(
+                f"'{self.path}.npz' is the result of other settings. Resume with those of the earlier comparison, or "
+                "delete it to train the run again."
+            )
+        return result
+
 
 class Result(NamedTuple):
     """What a run measured."""
@@ -47,10 +69,11 @@ class Result(NamedTuple):
     statistics: np.ndarray  # (R, k), see ``statistics``
     seconds: float  # of training
     parameters: int
+    settings: str | None = None  # see ``Run.settings``; None in a result of an earlier version
 
     def write(self, path: Path) -> None:
         """Write one file, whole or not at all."""
-        description = json.dumps({"seconds": self.seconds, "parameters": self.parameters})
+        description = json.dumps({key: value for key, value in self._asdict().items() if key != "statistics"})
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             np.savez_compressed(file, statistics=self.statistics, about=np.array(description))
@@ -84,7 +107,7 @@ def perform(run: Run) -> None:
     if run.probe:
         trainer.save_checkpoint(run.path.with_suffix(".ckpt"), weights_only=True)
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
-    Result(statistics, seconds, parameters).write(run.path)
+    Result(statistics, seconds, parameters, run.settings).write(run.path)
 
 
 def _trainer(config: DictConfig, folder: Path) -> Trainer:
