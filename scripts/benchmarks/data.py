@@ -1,4 +1,4 @@
-"""Whether data keeps up with the LSTM: waiting for batches, their fill, and the memory of a file larger than it."""
+"""Whether data keeps up with the LSTM: the wait for batches, their fill, and the memory that a large file takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from benchmarks.composed import configuration
 from benchmarks.large_files import write_text
 from benchmarks.paired import Result, Row
 from benchmarks.worker import environment
-
 from lstm_readout.config.build import build
 
 CORPORA = ("imdb", "trec", "multi30k", "tinyshakespeare")
@@ -44,7 +43,7 @@ def waiting(corpus: str, workers: int, *overrides: str, steps: int = STEPS, segm
 
 
 def fill(corpus: str) -> Result:
-    """Return the share of real tokens, were the batches of an epoch padded."""
+    """Return the share of real tokens if the batches of an epoch were padded."""
     _, data = build(configuration(f"experiment={corpus}"))
     return Result.of([data.report["batches"]["fill"]])
 

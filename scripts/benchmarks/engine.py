@@ -1,8 +1,8 @@
-"""The ragged engine beside torch's own calls: forward and backward of the LSTM alone, on vectors of real lengths.
+"""The ragged engine beside torch's own calls: forward and backward of the LSTM alone, on rows of real lengths.
 
-``ours`` is ``lstm_readout.LSTM`` as it is; ``packed`` is ``torch.nn.LSTM`` on the same PackedSequence; ``padded`` on
-the same rows padded to the longest (time first, its fastest layout); ``dense`` on as many rows of one length, with the
-same number of tokens. Units are real tokens. ``products`` are the matrix products of the LSTM and nothing else.
+``ours`` is ``lstm_readout.LSTM``; ``packed`` is ``torch.nn.LSTM`` on the same PackedSequence; ``padded`` on
+the same rows padded to the longest (time first, its fastest layout); ``dense`` on the same number of rows of
+one length, with the same number of tokens. ``products`` are the LSTM's matrix products alone. Units are real tokens.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from itertools import cycle
 from typing import Any
 
 import torch
-from benchmarks.paired import Result, Row, Run, Side, alternate, ratio
-from benchmarks.worker import Worker, with_both_allocators
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
 
+from benchmarks.paired import Result, Row, Run, Side, alternate, ratio
+from benchmarks.worker import Worker, with_both_allocators
 from lstm_readout.nn.lstm import LSTM
 
 Lengths = Sequence[Sequence[int]]  # of the rows of each batch
@@ -92,7 +92,6 @@ def sides(
 def draw_lengths(corpus: str, batch_size: int, pool: int, number: int) -> list[list[int]]:
     """Return the lengths of some batches of an epoch; a pool of 1 makes random batches, a larger one bucketed ones."""
     from benchmarks.composed import training_lengths
-
     from lstm_readout.data.samplers import LengthBatchSampler
 
     overrides = {

@@ -1,7 +1,7 @@
-"""How cost grows with work: the slope of log(cost) over log(size) goes out; 1 is linear, 2 quadratic.
+"""How cost grows with work: sizes go in, the slope of log(cost) over log(size) comes out; 1 is linear, 2 quadratic.
 
-A fixed cost flattens the beginning of every curve, so the slope is that of the larger half of the sizes. Each point is
-the fastest of some slices: what interrupts one can only slow it.
+A fixed cost flattens the start of every curve, so the slope is that of the larger half of the sizes. Each point is the
+fastest of several slices: an interruption can only slow one.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ print(time.perf_counter() - began, mebibytes("VmHWM") - before)
 def of_rows(counts: Sequence[int] = ROW_COUNTS) -> Result:
     """Measure how reading, encoding and batching a text file grows with its rows: the steeper of time and memory.
 
-    Each size is one process, once; time and the memory at its peak are what comes on top of its imports.
+    Each size is measured once, in a process of its own; the time and peak memory of its imports are left out.
     """
     seconds, mebibytes = (list(costs) for costs in zip(*map(cost_of_rows, counts), strict=True))
     slopes = {"seconds_slope": slope(counts, seconds), "mebibytes_slope": slope(counts, mebibytes)}
@@ -104,7 +104,7 @@ def of_rows(counts: Sequence[int] = ROW_COUNTS) -> Result:
 
 
 def cost_of_rows(count: int) -> tuple[float, float]:
-    """Return the seconds and the MiB at the peak that so many rows take, in a process of their own."""
+    """Return the seconds and the peak MiB that this many rows take, in a process of their own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.txt"
         path.write_text("".join(f"{line}\n" for line in random_lines(count)))
@@ -126,7 +126,7 @@ def told(name: str, sizes: Sequence[int], **costs: Sequence[float]) -> dict[str,
 
 
 def plot_growth(rows: Mapping[str, Mapping[str, Any]], folder: Path) -> Path | None:
-    """Draw each curve on logarithmic axes, beside the straight line of a linear cost.
+    """Draw ``growth.svg``: each curve on logarithmic axes, beside the straight line of a linear cost.
 
     Returns:
         The file, or None where no ``growth_*`` row was measured.

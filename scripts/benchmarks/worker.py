@@ -1,8 +1,8 @@
-"""A process of its own for a side: requests go in on its stdin, one line of JSON each, speeds come out.
+"""A process that measures: requests go in on its stdin, one line of JSON each, speeds come out.
 
 The allocator's setting holds for a whole process and cannot be undone, so sides that differ in it cannot share one. A
-worker builds a side when it is first asked for it, and runs a slice of it whenever it is told: sides of several
-workers take turns, while all but one wait.
+worker builds a side at its first request and runs one slice per request: the sides of several workers take turns,
+while all but one wait.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.paired import Result, Run, Side, run_slice
 from typing_extensions import Self
 
+from benchmarks.paired import Result, Run, Side, run_slice
 from lstm_readout.training.allocator import keep_freed_memory
 
 SIDES = 16  # that a worker holds at a time
@@ -46,11 +46,11 @@ class Worker:
         Args:
             seconds: of the slice.
             side: ``module:function`` that builds the side.
-            threads: of torch; None: as many as torch takes.
-            arguments: what that function takes, as plain values.
+            threads: of torch; None: torch's default.
+            arguments: of that function, as plain values.
 
         Raises:
-            RuntimeError: the process has ended; its own message stands on stderr.
+            RuntimeError: the process has ended; its own message is on stderr.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
