@@ -22,7 +22,7 @@ def publish(folder: Path, name: str, docs: Path) -> Path:
     for path in sorted(folder.glob("*")):
         if path.suffix in (".md", ".json", ".svg"):
             shutil.copyfile(path, target / path.name)
-    page = docs / "which-output.md"
+    page = next(docs.rglob("which-output.md"))
     tables = tables_of((target / "compare.md").read_text(encoding="utf-8"))
     page.write_text(with_tables(page.read_text(encoding="utf-8"), name, tables), encoding="utf-8")
     return target
