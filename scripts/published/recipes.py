@@ -76,13 +76,13 @@ class Recipe(NamedTuple):
     def baselines(self) -> str:
         """Return what needs no LSTM, by the same metric."""
         end = f"_{MEASURES[self.first.card['task']]}"
-        told = []
+        parts = []
         for key in self.first.metrics:
             name = key.removeprefix("baseline/").removesuffix(end).replace("_", " ")
             if key.startswith("baseline/") and key.endswith(end):
                 mean = np.mean([record.metrics[key] for record in self.records])
-                told.append(f"{BASELINES.get(name, name)} {mean:.{digits_of(key)}f}")
-        return ", ".join(told)
+                parts.append(f"{BASELINES.get(name, name)} {mean:.{digits_of(key)}f}")
+        return ", ".join(parts)
 
     @property
     def timed(self) -> list[Record]:
