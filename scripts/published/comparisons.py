@@ -10,7 +10,7 @@ from lstm_readout.errors import UserError
 
 
 def publish(folder: Path, name: str, docs: Path) -> Path:
-    """Copy a comparison to ``docs/compare/NAME``, put its tables into ``docs/which-output.md``, and return the copy.
+    """Copy a comparison to ``docs/compare/NAME``, put its tables into ``docs/learn/which-output.md``, and return the copy.
 
     Raises:
         UserError: the folder holds no finished comparison.
@@ -22,7 +22,7 @@ def publish(folder: Path, name: str, docs: Path) -> Path:
     for path in sorted(folder.glob("*")):
         if path.suffix in (".md", ".json", ".svg"):
             shutil.copyfile(path, target / path.name)
-    page = next(docs.rglob("which-output.md"))
+    page = docs / "learn" / "which-output.md"
     tables = tables_of((target / "compare.md").read_text(encoding="utf-8"))
     page.write_text(with_tables(page.read_text(encoding="utf-8"), name, tables), encoding="utf-8")
     return target

@@ -34,10 +34,11 @@ def test_the_tables_of_the_docs_are_those_of_the_command(path):
 
 def test_a_comparison_that_is_published_again_changes_nothing(tmp_path):
     shutil.copytree(ROOT / "docs" / "compare" / "imdb", tmp_path / "run")
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "which-output.md").write_text(PAGE, encoding="utf-8")
+    page = tmp_path / "docs" / "learn" / "which-output.md"
+    page.parent.mkdir(parents=True)
+    page.write_text(PAGE, encoding="utf-8")
     copy = publish(tmp_path / "run", "imdb", tmp_path / "docs")
-    assert (tmp_path / "docs" / "which-output.md").read_text(encoding="utf-8") == PAGE
+    assert page.read_text(encoding="utf-8") == PAGE
     for path in (tmp_path / "run").iterdir():
         assert (copy / path.name).read_bytes() == path.read_bytes()
 
