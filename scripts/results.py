@@ -8,8 +8,8 @@
 
 A run is a run folder, the folder of a sweep, or what ``lstm-readout evaluate output=EVALUATION.json`` wrote of one or
 several models. A record that is collected again replaces the earlier one of its recipe, device and seed.
-``--comparison`` takes a folder of ``lstm-readout compare`` and also puts its tables into docs/learn/which-output.md, between
-``<!-- imdb: TITLE -->`` and ``<!-- end -->``.
+``--comparison`` takes a folder of ``lstm-readout compare`` and also puts its tables into docs/learn/which-output.md,
+between ``<!-- imdb: TITLE -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations

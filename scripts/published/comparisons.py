@@ -10,7 +10,7 @@ from lstm_readout.errors import UserError
 
 
 def publish(folder: Path, name: str, docs: Path) -> Path:
-    """Copy a comparison to ``docs/compare/NAME``, put its tables into ``docs/learn/which-output.md``, and return the copy.
+    """Copy a comparison to ``docs/compare/NAME``, put its tables into the page of readouts, and return the copy.
 
     Raises:
         UserError: the folder holds no finished comparison.
