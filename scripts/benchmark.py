@@ -1,9 +1,9 @@
 """Measure what the documentation claims: python scripts/benchmark.py [--rows ID,ID] [--output benchmark.json].
 
-Prints one table and writes one JSON file, and with --plots FOLDER a picture of how cost grows with work. Rows of named
-corpora need ``LSTM_READOUT_DATA``. Figures are ratios wherever they can be, of sides that took turns, each the median
-of several measurements, beside their spread (half the distance between the quartiles, as a share of the median): where
-that is large, the machine was too noisy to say. "Both" is the ratio where both sides have the allocator's setting
+Prints one table and writes one JSON file; with --plots FOLDER also a picture of how cost grows with work. Rows of named
+corpora need ``LSTM_READOUT_DATA``. Most figures are ratios of two sides that took turns: the median of several
+measurements, beside their spread (half the interquartile range, as a share of the median). Where the spread is large,
+the machine was too noisy to tell. "Both" is the ratio where both sides have the allocator's setting
 (``lstm_readout.training.allocator``).
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 from benchmarks import data, decoding, engine, grid, growth, overhead, start, steps
-from benchmarks.pictures import plot_growth
-from benchmarks.row import Row
+from benchmarks.growth import plot_growth
+from benchmarks.paired import Row
 from rich.console import Console
 from rich.table import Table
 
@@ -26,14 +26,14 @@ from lstm_readout.report.json_writer import write_json
 
 THEMES = (engine, grid, steps, overhead, decoding, growth, data, start)
 ROWS: dict[str, Row] = {row.id: row for theme in THEMES for row in theme.ROWS}
-NOISY = 0.1  # a spread above this says more of the machine than of the code
+NOISY = 0.1  # a spread above this says more about the machine than about the code
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default=",".join(ROWS), help="which rows, by id; all if not given")
     parser.add_argument("--output", default="benchmark.json", type=Path)
-    parser.add_argument("--plots", type=Path, help="folder for growth.svg, of the growth_* rows that were measured")
+    parser.add_argument("--plots", type=Path, help="folder for growth.svg, drawn from the growth_* rows")
     arguments = parser.parse_args()
     names = arguments.rows.split(",")
     unknown = [name for name in names if name not in ROWS]
@@ -73,7 +73,7 @@ def check_corpora(names: list[str]) -> None:
 
 
 def machine() -> dict[str, str | int]:
-    """Say what it was measured on."""
+    """Return what it was measured on."""
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 1,

@@ -1,58 +1,65 @@
-"""Make docs/results.md of runs: python scripts/results.py docs/results [--output docs/results.md].
+"""Publish what runs measured: make docs/results.md of the records in docs/results/records.jsonl, and add records.
 
-``--collect RUN_FOLDER...`` first writes what a run leaves of evidence, its metrics and its card, into ``docs/results``:
-one small file for each recipe and seed. ``--headers`` prints the line that stands at the top of each recipe's YAML
-file. A path is a run folder, the folder of a sweep, one of collected files, or the file that ``lstm-readout evaluate
-output=RECIPE.json`` wrote of several models together (``trec+together.json``).
+    python scripts/results.py docs/results                    # write docs/results.md, print its path
+    python scripts/results.py --headers docs/results          # print the line at the top of each recipe's YAML file
+    python scripts/results.py --collect RUN_FOLDER...         # add runs to the records, print the recipe and the seed
+    python scripts/results.py --collect EVALUATION.json --recipe "trec together"
+    python scripts/results.py --comparison RUN_FOLDER imdb    # copy a comparison to docs/compare/imdb
+
+A run is a run folder, the folder of a sweep, or what ``lstm-readout evaluate output=EVALUATION.json`` wrote of one or
+several models. A record that is collected again replaces the earlier one of its recipe, device and seed.
+``--comparison`` takes a folder of ``lstm-readout compare`` and also puts its tables into docs/learn/which-output.md,
+between ``<!-- imdb: TITLE -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from published.comparisons import publish
 from published.page import page
 from published.recipes import recipes_of
-from published.records import collect, read_all
+from published.records import RECORDS, collect, read_ablations, read_all
 
 from lstm_readout.config.hydra_main import refuse
 from lstm_readout.errors import UserError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-RESULTS = DOCS / "results"
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="+", type=Path, help="run folders, sweeps, evaluations, or docs/results")
-    parser.add_argument(
-        "--output", type=Path, help=f"the page; {DOCS.name}/results.md, or with --collect {DOCS.name}/results"
-    )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--collect", action="store_true", help="copy what is needed, and make no page")
-    what.add_argument("--headers", action="store_true", help="print the headers of the recipes, and make no page")
+    parser.add_argument("paths", nargs="*", type=Path, help="run folders, sweeps, evaluations, or docs/results")
+    parser.add_argument("--recipe", help="the recipe's name, of an evaluation")
+    parser.add_argument("--output", type=Path, help="the file to write, where it is another than that in docs")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--collect", action="store_true", help="add the runs to the records")
+    mode.add_argument("--headers", action="store_true", help="print the headers of the recipes")
+    mode.add_argument("--comparison", nargs=2, metavar=("RUN_FOLDER", "NAME"), help="publish a comparison")
     given = parser.parse_args(arguments)
+    if bool(given.paths) == bool(given.comparison):
+        parser.error("give runs, or --comparison RUN_FOLDER NAME")
     try:
-        if given.collect:
-            for path in collect(given.paths, given.output or RESULTS):
-                print(path)
+        if given.comparison:
+            print(publish(Path(given.comparison[0]), given.comparison[1], DOCS))
+        elif given.collect:
+            for record in collect(given.paths, given.output or DOCS / "results" / RECORDS, given.recipe):
+                print(f"{record.recipe}, {record.device}, seed {record.seed}")
         elif given.headers:
-            for recipe in recipes_of(read_all(given.paths)):
+            for recipe in recipes_of(read_all(given.paths, given.recipe)):
                 print(f"{recipe.name}: {recipe.header()}")
         else:
             output = given.output or DOCS / "results.md"
-            output.write_text(made_of(given.paths), encoding="utf-8")
+            output.write_text(page_of(given.paths, given.recipe), encoding="utf-8")
             print(output)
     except UserError as error:
         refuse(error)
 
 
-def made_of(paths: list[Path]) -> str:
-    """Return the page of runs, with the ablations that lie in ``ablations`` below a path."""
-    files = [file for path in paths for file in sorted((path / "ablations").glob("*.json"))]
-    ablations = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return page(recipes_of(read_all(paths)), ablations)
+def page_of(paths: list[Path], recipe: str | None = None) -> str:
+    """Return the page of runs, with the ablations among the records."""
+    return page(recipes_of(read_all(paths, recipe)), read_ablations(paths))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Train the tiny checkpoints of tests/torchtext_lane/fixtures, and write what they answer.
+"""Train the tiny checkpoints of tests/torchtext_lane/fixtures, and write what they predict.
 
     .venv/bin/python scripts/torchtext_checkpoints.py
     .venv-torchtext/bin/python scripts/torchtext_checkpoints.py
 
-Each environment writes its own; the tests of each use those of both. Also a saved ``Vocab``, where torchtext is.
+Each environment writes its own and prints the logs of the runs; the tests of each use those of both. Where torchtext is
+installed, a saved ``Vocab`` as well.
 """
 
 import json

@@ -3,9 +3,10 @@
     LSTM_READOUT_DATA=FOLDER .venv-torchtext/bin/python scripts/torchtext_ids.py write ids.json.gz
     LSTM_READOUT_DATA=FOLDER .venv/bin/python scripts/torchtext_ids.py check ids.json.gz
 
-``write`` knows torchtext alone, its ``basic_english`` and ``build_vocab_from_iterator``, on all of Multi30k's training
-texts and 5,000 IMDB reviews. ``check`` knows this project alone, and compares, in any environment. With ``--texts``,
-the file of a JSON list, both read that in place of the corpora.
+``write`` uses torchtext alone, its ``basic_english`` and ``build_vocab_from_iterator``, on all training texts of
+Multi30k and 5,000 IMDB reviews. ``check`` uses this project alone, in any environment: it prints a Markdown table of
+how many vocabularies and rows differ, and the first of those rows; its exit code is their number. With ``--texts``, the
+file of a JSON list, both read that in place of the corpora.
 """
 
 import argparse
@@ -17,11 +18,14 @@ from pathlib import Path
 
 import pyarrow.parquet
 
+from lstm_readout.compare.markdown_table import markdown_table
 from lstm_readout.tokenizer import SPECIAL_TOKENS, TextTokenizer
 
 SETTINGS = [(min_freq, max_tokens) for min_freq in (1, 2) for max_tokens in (None, 10_000)]
 REVIEWS = 5000
 SHOWN = 5
+HEADS = ["corpus", "rows", "words", "min_freq", "max_tokens", "vocabulary"]
+HEADS += ["vocabularies that differ", "rows that differ"]
 
 
 def main() -> None:
@@ -80,10 +84,7 @@ def check(path: Path, corpora: Iterator[tuple[str, list[str]]]) -> int:
     given = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
     texts = dict(corpora)
     differences = 0
-    print(
-        "| corpus | rows | words | min_freq | max_tokens | vocabulary | vocabularies that differ | rows that differ |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    print("\n".join(markdown_table(HEADS, [])))
     for run in given:
         rows = texts[run["corpus"]]
         tokenizer = TextTokenizer.train(
@@ -96,7 +97,7 @@ def check(path: Path, corpora: Iterator[tuple[str, list[str]]]) -> int:
         words = sum(map(len, run["ids"]))
         size = f"{len(run['tokens']):,}"
         cells = [run["corpus"], f"{len(rows):,}", f"{words:,}", run["min_freq"], run["max_tokens"], size]
-        print(f"| {' | '.join(map(str, [*cells, vocabularies, len(other)]))} |", flush=True)
+        print(markdown_table(HEADS, [[*map(str, [*cells, vocabularies, len(other)])]])[-1], flush=True)
         for i in other[:SHOWN]:
             print(f"  {rows[i]!r}")
         differences += len(other) + vocabularies

@@ -1,4 +1,4 @@
-"""Whether data keeps up with the LSTM: waiting for batches, their fill, and the memory of a file larger than it."""
+"""Whether data keeps up with the LSTM: the wait for batches, their fill, and the memory that a large file takes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.composed import configuration
-from benchmarks.row import Result, Row
-from benchmarks.text import write_text
+from benchmarks.large_files import write_text
+from benchmarks.paired import Result, Row
 from benchmarks.worker import environment
 from lstm_readout.config.build import build
 
@@ -43,7 +43,7 @@ def waiting(corpus: str, workers: int, *overrides: str, steps: int = STEPS, segm
 
 
 def fill(corpus: str) -> Result:
-    """Return the share of real tokens, were the batches of an epoch padded."""
+    """Return the share of real tokens if the batches of an epoch were padded."""
     _, data = build(configuration(f"experiment={corpus}"))
     return Result.of([data.report["batches"]["fill"]])
 
@@ -51,7 +51,7 @@ def fill(corpus: str) -> Result:
 STREAM = """
 import sys, time
 from benchmarks.composed import configuration
-from benchmarks.memory import mebibytes
+from benchmarks.large_files import mebibytes
 from lstm_readout.config.build import build
 task, data = build(configuration("task=generate", "data=files", f"data.path={sys.argv[1]}", "data.streaming=true",
                                  "tokenizer.vocab_size=20000", "scheduler=constant"))

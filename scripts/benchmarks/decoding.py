@@ -1,7 +1,7 @@
-"""Writing text: our steps beside one-step calls of ``nn.LSTM``, and a beam of many sentences beside one at a time.
+"""Decoding: our steps beside one-step calls of ``nn.LSTM``, and beam search of many sentences beside one at a time.
 
-Weights are random: what a step costs does not hang on what it says. A translation ends where its reference does, so
-that lengths are real ones and sentences leave the batch one after another.
+Weights are random: the cost of a step does not depend on its tokens. A translation ends where its reference does, so
+that lengths are real and sentences leave the batch one after another.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.allocators import with_both_allocators
-from benchmarks.paired import Side, alternate, ratio
-from benchmarks.row import Result, Row
-from benchmarks.worker import Worker
+from benchmarks.paired import Result, Row, Side, alternate, ratio
+from benchmarks.worker import Worker, with_both_allocators
 from lstm_readout.inference.decoding import Stepper, beam_search
 from lstm_readout.models import LanguageModel, Seq2Seq
 from lstm_readout.nn.lstm import LSTMState
@@ -43,7 +41,7 @@ def stepping(hidden_size: int, vocab_size: int, int8: bool = False) -> Side:
 
 
 def calling(hidden_size: int, vocab_size: int) -> Side:
-    """Return the same steps as generation loops have them: the modules, called for one token each time."""
+    """Return the same steps as in usual generation loops: the modules, called with one token at a time."""
     model = language_model(hidden_size, vocab_size)
     embedding, rnn, head = model.encoder.embedding, model.encoder.lstm.rnn, model.head
 
@@ -65,7 +63,7 @@ def language_model(hidden_size: int, vocab_size: int) -> LanguageModel:
 
 
 def beams(lengths: Sequence[Sequence[int]], together: int, hidden_size: int, vocab_size: int) -> Side:
-    """Return beam searches over sentences, so many together; units are sentences.
+    """Return beam searches over batches of ``together`` sentences; units are sentences.
 
     Args:
         lengths: (source, target) tokens of each sentence.

@@ -1,8 +1,8 @@
-"""The ragged engine beside torch's own calls: forward and backward of the LSTM alone, on vectors of real lengths.
+"""The ragged engine beside torch's own calls: forward and backward of the LSTM alone, on rows of real lengths.
 
-``ours`` is ``lstm_readout.LSTM`` as it is; ``packed`` is ``torch.nn.LSTM`` on the same PackedSequence; ``padded`` on
-the same rows padded to the longest (time first, its fastest layout); ``dense`` on as many rows of one length, with the
-same number of tokens. Units are real tokens. ``products`` are the matrix products of the LSTM and nothing else.
+``ours`` is ``lstm_readout.LSTM``; ``packed`` is ``torch.nn.LSTM`` on the same PackedSequence; ``padded`` on
+the same rows padded to the longest (time first, its fastest layout); ``dense`` on the same number of rows of
+one length, with the same number of tokens. ``products`` are the LSTM's matrix products alone. Units are real tokens.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
 
-from benchmarks.allocators import with_both_allocators
-from benchmarks.paired import Run, Side, alternate, ratio
-from benchmarks.row import Result, Row
-from benchmarks.worker import Worker
+from benchmarks.paired import Result, Row, Run, Side, alternate, ratio
+from benchmarks.worker import Worker, with_both_allocators
 from lstm_readout.nn.lstm import LSTM
 
 Lengths = Sequence[Sequence[int]]  # of the rows of each batch

@@ -1,22 +1,20 @@
-"""The ragged engine against the better of {padded, packed} in every case that was ever measured of layouts."""
+"""The ragged engine against the better of the padded and the packed call, over a grid of sizes and corpora."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from benchmarks.allocators import with_both_allocators
 from benchmarks.engine import Lengths, draw_lengths, sides
-from benchmarks.paired import alternate, ratio
-from benchmarks.row import Result, Row
-from benchmarks.worker import Worker
+from benchmarks.paired import Result, Row, alternate, ratio
+from benchmarks.worker import Worker, with_both_allocators
 
 THREADS = (1, 2)
-AGAIN = 5  # of the worst cells are measured again, longer: the worst of many is else the noisiest
+AGAIN = 5  # worst cells that are measured again, for longer: otherwise the worst of many is the noisiest
 HOPELESS = 0.5  # of the other peer's speed
 
 
 class Cell(NamedTuple):
-    """One case: whose lengths (``equal``: 15 steps each), and the sizes."""
+    """One case: the corpus that gives the lengths (``equal``: 15 steps each), and the sizes."""
 
     corpus: str
     hidden_size: int
@@ -45,7 +43,7 @@ CELLS = [
 
 
 def engine_vs_best() -> Result:
-    """Compare random batches in all cells; the worst counts."""
+    """Compare random batches in all cells; the worst cell counts."""
     drawn = {cell: batches_of(cell) for cell in CELLS}
 
     def measure(worker: Worker) -> dict[str, Result]:

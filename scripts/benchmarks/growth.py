@@ -1,7 +1,7 @@
-"""How cost grows with work: the slope of log(cost) over log(size) goes out; 1 is linear, 2 quadratic.
+"""How cost grows with work: sizes go in, the slope of log(cost) over log(size) comes out; 1 is linear, 2 quadratic.
 
-A fixed cost flattens the beginning of every curve, so the slope is that of the larger half of the sizes. Each point is
-the fastest of some slices: what interrupts one can only slow it.
+A fixed cost flattens the start of every curve, so the slope is that of the larger half of the sizes. Each point is the
+fastest of several slices: an interruption can only slow one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.paired import Run, Side, alternate
-from benchmarks.row import Result, Row
-from benchmarks.text import random_lines
+from benchmarks.large_files import random_lines
+from benchmarks.paired import Result, Row, Run, Side, alternate
 from benchmarks.worker import Worker, environment
 
 LENGTHS = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
 BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 VOCABULARIES = [65, 256, 1000, 4000, 16_000, 50_000, 100_000]
 ROW_COUNTS = [1000, 10_000, 100_000, 300_000, 1_000_000]
+AXES = {
+    "length": "longest row of a batch of 32 (tokens)",
+    "batch_size": "rows of a batch (64 tokens)",
+    "vocab_size": "vocabulary (32 rows of 35 tokens)",
+    "rows": "rows of a text file",
+}
+COSTS = {"seconds": "seconds", "mebibytes": "MiB at the peak"}
 
 
 def step(length: int, batch_size: int, vocab_size: int, hidden_size: int = 128) -> Side:
@@ -76,7 +82,7 @@ def of_steps(name: str, sizes: Sequence[int], *, budget: float = 30, **fixed: in
 ROWS_CHILD = """
 import sys, time
 from benchmarks.composed import configuration
-from benchmarks.memory import mebibytes
+from benchmarks.large_files import mebibytes
 from lstm_readout.config.build import build_data
 config = configuration("task=generate", "data=files", f"data.path={sys.argv[1]}", "data.cache=false")
 before, began = mebibytes("VmRSS"), time.perf_counter()
@@ -89,7 +95,7 @@ print(time.perf_counter() - began, mebibytes("VmHWM") - before)
 def of_rows(counts: Sequence[int] = ROW_COUNTS) -> Result:
     """Measure how reading, encoding and batching a text file grows with its rows: the steeper of time and memory.
 
-    Each size is one process, once; time and the memory at its peak are what comes on top of its imports.
+    Each size is measured once, in a process of its own; the time and peak memory of its imports are left out.
     """
     seconds, mebibytes = (list(costs) for costs in zip(*map(cost_of_rows, counts), strict=True))
     slopes = {"seconds_slope": slope(counts, seconds), "mebibytes_slope": slope(counts, mebibytes)}
@@ -98,7 +104,7 @@ def of_rows(counts: Sequence[int] = ROW_COUNTS) -> Result:
 
 
 def cost_of_rows(count: int) -> tuple[float, float]:
-    """Return the seconds and the MiB at the peak that so many rows take, in a process of their own."""
+    """Return the seconds and the peak MiB that this many rows take, in a process of their own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.txt"
         path.write_text("".join(f"{line}\n" for line in random_lines(count)))
@@ -117,6 +123,34 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
 def told(name: str, sizes: Sequence[int], **costs: Sequence[float]) -> dict[str, Any]:
     """Return the points of a curve for the JSON and the picture."""
     return {"axis": name, "sizes": list(sizes), **{cost: list(values) for cost, values in costs.items()}}
+
+
+def plot_growth(rows: Mapping[str, Mapping[str, Any]], folder: Path) -> Path | None:
+    """Draw ``growth.svg``: each curve on logarithmic axes, beside the straight line of a linear cost.
+
+    Returns:
+        The file, or None where no ``growth_*`` row was measured.
+    """
+    import matplotlib.pyplot as plt  # not in the processes that measure
+
+    curves = [(row, cost) for row in rows.values() if "axis" in row for cost in COSTS if cost in row]
+    if not curves:
+        return None
+    plt.switch_backend("agg")
+    folder.mkdir(parents=True, exist_ok=True)
+    size = {"figsize": (3.2 * len(curves), 3.2), "squeeze": False, "layout": "constrained"}
+    with plt.rc_context({"svg.hashsalt": "growth", "svg.fonttype": "none"}):
+        figure, panels = plt.subplots(1, len(curves), **size)
+        for axes, (row, cost) in zip(panels[0], curves, strict=True):
+            sizes, costs = np.array(row["sizes"]), np.array(row[cost])
+            axes.loglog(sizes, costs, "o-", label="measured")
+            axes.loglog(sizes, costs[-1] * sizes / sizes[-1], ":", color="grey", label="linear")
+            axes.set(xlabel=AXES[row["axis"]], ylabel=COSTS[cost])
+            axes.legend(loc="upper left")
+        path = folder / "growth.svg"
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+    return path
 
 
 UNIT = "slope of log(cost) over log(size)"

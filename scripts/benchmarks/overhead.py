@@ -1,18 +1,18 @@
 """What the framework costs: a step of ``python train.py`` against the same step in a few lines of plain PyTorch.
 
-One process, in alternation. Inside one ``Trainer.fit`` a callback stops after every ``SLICE`` steps, just as the next
-batch is handed over, runs the bare loop for as many steps, and goes on; so a slice of the framework is ``SLICE`` whole
-cycles, from batch to batch, of everything that happens between: loading, hooks, loss, optimizer, schedule, clipping,
-metrics, loggers and the progress bar, which draws as on a terminal. Start and end of the run, and the validation and
-checkpoints at the end of an epoch, are steps of neither side. The callback itself is on the framework's bill.
+Both sides alternate in one process. Inside one ``Trainer.fit`` a callback pauses after every ``SLICE`` steps, as the
+next batch is handed over, runs the bare loop for as many steps, and continues. So a slice of the framework is ``SLICE``
+whole cycles from batch to batch: loading, hooks, loss, optimizer, schedule, clipping, metrics, loggers and the progress
+bar, which draws as on a terminal. Start and end of the run, and validation and checkpoints at the end of an epoch,
+count for neither side. The callback itself counts for the framework.
 
 The bare loop has a model, an optimizer and a loader of its own, equal to the framework's, and reads the same batches in
 the same order. Both keep freed memory, as a run does.
 
 The step is that of a character language model on one continuous stream, as in the recipe for tinyshakespeare: 64
-columns, windows of 64, 65 characters. They are drawn at random, for the time of a step does not hang on what they say.
-What the framework adds is the same for every model, so a smaller step shows more of it: ``hardest`` is the ratio with
-32 columns and windows of 35, about the smallest step that is worth training.
+columns, windows of 64, 65 characters, drawn at random: the time of a step does not depend on them. What the framework
+adds is the same for every model, so a smaller step shows more of it: ``hardest`` is the ratio with 32 columns and
+windows of 35, about the smallest step that is worth training.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from omegaconf import open_dict
 from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 
-from benchmarks.row import Result, Row
+from benchmarks.paired import Result, Row
 from lstm_readout.config.build import build, build_trainer
 from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
@@ -65,11 +65,11 @@ class Alternate(Callback):
         self._began, self._left = 0.0, 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start a slice anew: validation was in the last one."""
+        """Start a new slice: validation was in the last one."""
         self._left = 0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """End the slice, if it is whole, and let the bare loop run."""
+        """End the slice if it is complete, and run the bare loop."""
         now = time.perf_counter()
         if self._left == 0:
             self._left = self.steps
@@ -84,7 +84,7 @@ class Alternate(Callback):
 
 
 class BareLoop:
-    """The few lines of plain PyTorch that do the same step."""
+    """A few lines of plain PyTorch that do the same step."""
 
     def __init__(self, task: Task, data: TextDataModule, clip: float) -> None:
         self.task, self.clip = task.train(), clip

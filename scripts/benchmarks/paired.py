@@ -1,4 +1,4 @@
-"""Comparisons in alternation: what runs a slice of each side goes in, the ratio of their speeds comes out.
+"""Comparisons in alternation: the sides' work goes in, the ratio of their speeds comes out, as a row of the benchmark.
 
 A machine that is busy with something else slows whoever runs just then. So the sides take turns in short slices, and
 what counts is the ratio inside each round.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.row import Result
-
 Side = Callable[[], int]  # does one piece of work (a training step), and returns how many units (tokens) it was
-Run = Callable[[float], float]  # runs a slice of so many seconds, and returns units per second
+Run = Callable[[float], float]  # runs a slice of this many seconds, and returns units per second
 Speeds = Mapping[str, Sequence[float]]  # side -> units per second in each round
 
 SLICE, BUDGET = 0.5, 60.0  # seconds
@@ -23,8 +22,33 @@ LEAST, MOST = 5, 15  # rounds
 BATCHES = 16  # that a side draws before it is timed
 
 
+class Result(NamedTuple):
+    """The median of what was measured, half its interquartile range as a share of it, and further values."""
+
+    ratio: float
+    spread: float
+    more: dict[str, Any] = {}  # noqa: RUF012
+
+    @classmethod
+    def of(cls, values: Sequence[float], **more: Any) -> Result:
+        """Summarise repeated measurements."""
+        low, median, high = map(float, np.quantile(values, (0.25, 0.5, 0.75)))
+        return cls(median, (high - low) / 2 / median if median else 0.0, more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What a row is called, what it should be, and how it is measured."""
+
+    id: str
+    measure: Callable[[], Result] = field(repr=False)
+    wanted: str  # "at least 4"
+    unit: str
+    corpora: tuple[str, ...] = ()  # named corpora of which it needs a local copy
+
+
 def run_slice(side: Side, seconds: float) -> float:
-    """Repeat a side's work for so many seconds, once at least; return its units per second."""
+    """Repeat a side's work for this many seconds, at least once; return its units per second."""
     units, began = 0, time.perf_counter()
     while True:
         units += side()
@@ -47,7 +71,7 @@ def alternate(
     Returns:
         Side -> units per second in each round.
     """
-    for run in runs.values():  # warms up: one piece of work each
+    for run in runs.values():  # warm up: one piece of work each
         run(0.0)
     speeds: dict[str, list[float]] = {name: [] for name in runs}
     began = time.perf_counter()

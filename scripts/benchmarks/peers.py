@@ -1,13 +1,13 @@
-"""What the training steps are compared with: a few lines of plain PyTorch, as tutorials have them.
+"""The models that training steps are compared with: a few lines of plain PyTorch, as in tutorials.
 
-Written for this benchmark, from no one's code: the models and loops that introductions to PyTorch show. Rows of random
-lengths are padded to the longest with a token of its own; the loss ignores it, the LSTM reads it all the same
-(``packed`` classifiers leave it out with ``pack_padded_sequence``). The translator's decoder steps, and takes the right
-token with a probability at each step, else its own (teacher forcing). The language model is that of PyTorch's word
-language model example: two layers, log-softmax, clipped gradients, an update written as a loop.
+They were written for this benchmark, after what introductions to PyTorch show. Rows of random lengths are padded to the
+longest with a token of its own; the loss ignores it, but the LSTM reads it (``packed`` classifiers leave it out with
+``pack_padded_sequence``). The translator's decoder takes the right token with a probability at each step, else its own
+(teacher forcing). The language model is that of PyTorch's word language model example: two layers, log-softmax, clipped
+gradients, an update written as a loop.
 
-Shapes: B rows, S source steps, T target steps, V vocabulary size; token V is the padding. Steps first, as ``nn.LSTM``
-has them.
+Shapes: B rows, S source steps, T target steps, V vocabulary size; token V is the padding. Steps come first, as in
+``nn.LSTM``.
 """
 
 from __future__ import annotations

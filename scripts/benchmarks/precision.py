@@ -2,12 +2,12 @@
 
     LSTM_READOUT_DATA=FOLDER python scripts/benchmarks/precision.py [trec tinyshakespeare multi30k imdb] [--seeds 0,1]
 
-Prints the validation loss in nats of ``32-true`` beside that of ``bf16-mixed`` after the same steps, for each seed; the
-two runs of a seed begin from the same weights and read the same batches in the same order. Between two seeds the loss
-differs as well: that is the size of what chance does, and the measure of the difference between the precisions.
+Prints a table with the validation loss in nats of ``32-true`` and ``bf16-mixed`` after the same steps, for each seed.
+The two runs of a seed start from the same weights and read the same batches in the same order. The loss also differs
+between two seeds: compare the difference between the precisions with that.
 
-Where the processor has no LSTM in bfloat16 its numbers are computed all the same, by float32 products of operands
-rounded to bfloat16, whose result is rounded again: what the instructions do. That says nothing of speed.
+Where the processor has no LSTM in bfloat16, its numbers are computed from float32 products of operands rounded to
+bfloat16, whose result is rounded again, as the instructions do. That says nothing about speed.
 """
 
 from __future__ import annotations

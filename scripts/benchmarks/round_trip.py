@@ -2,8 +2,8 @@
 
     python scripts/benchmarks/round_trip.py train.en.gz val.en.gz
 
-Both files hold one text a line. Each choice of ``configs/tokenizer`` is fitted on the first as it stands, and reads the
-second. ``joined`` is what a plain join of the tokens by spaces would reach.
+Both files hold one text per line. Each choice of ``configs/tokenizer`` is fitted on the first and encodes the second.
+Prints a Markdown table with a row per kind; ``joined`` is the BLEU of the tokens joined by spaces.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from omegaconf import OmegaConf
 from sacrebleu.metrics.bleu import BLEU
 from tokenizers import Tokenizer, decoders
 
+from lstm_readout.compare.markdown_table import markdown_table
 from lstm_readout.tokenizer import TextTokenizer, unknown_rate
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "tokenizer"
 WORDS = {"word": " ", "basic_english": " ", "wordpiece": "##"}  # kind -> what marks a piece that goes on with a word
 KINDS = ["byte", "char", "bpe", "unigram", "wordpiece", "word", "basic_english"]
+HEADS = ["kind", "ids", "tokens per text", "unknown", "joined", "BLEU", "case ignored", "unchanged"]
 
 
 def main() -> None:
@@ -30,13 +32,11 @@ def main() -> None:
     parser.add_argument("held_out", type=Path)
     arguments = parser.parse_args()
     train, held_out = read(arguments.train), read(arguments.held_out)
-    print("| kind | ids | tokens per text | unknown | joined | BLEU | case ignored | unchanged |")
-    print("|---|---|---|---|---|---|---|---|")
-    for kind in KINDS:
-        print(f"| `{kind}` | {row(kind, train, held_out)} |")
+    rows = [[f"`{kind}`", *row(kind, train, held_out)] for kind in KINDS]
+    print("\n".join(markdown_table(HEADS, rows)))
 
 
-def row(kind: str, train: list[str], held_out: list[str]) -> str:
+def row(kind: str, train: list[str], held_out: list[str]) -> list[str]:
     options: Any = {key: value for key, value in OmegaConf.load(CONFIGS / f"{kind}.yaml").items() if str(key)[0] != "_"}
     tokenizer = TextTokenizer.train(train, **options)
     column, _ = tokenizer.encode(held_out)
@@ -46,7 +46,7 @@ def row(kind: str, train: list[str], held_out: list[str]) -> str:
     unchanged = sum(one == other for one, other in zip(written, held_out, strict=True)) / len(held_out)
     cells = [f"{len(tokenizer):,}", f"{len(column.values) / len(rows) - 1:.1f}", f"{100 * unknown_rate(column):.1f} %"]
     cells += [plain, f"{bleu(written, held_out):.1f}", f"{bleu(written, held_out, lowercase=True):.1f}"]
-    return " | ".join([*cells, f"{100 * unchanged:.1f} %"])
+    return [*cells, f"{100 * unchanged:.1f} %"]
 
 
 def joined(tokenizer: TextTokenizer, prefix: str, rows: list[list[int]]) -> list[str]:

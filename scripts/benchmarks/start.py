@@ -1,4 +1,4 @@
-"""How long a person waits for the first training step."""
+"""How long a user waits for the first training step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from lightning import Callback
 
 from benchmarks.data import CORPORA
-from benchmarks.row import Result, Row
+from benchmarks.paired import Result, Row
 from benchmarks.worker import environment
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -22,7 +22,7 @@ REPEATS = 3
 
 
 class LeaveAtFirstStep(Callback):
-    """End the process where training begins."""
+    """End the process when training begins."""
 
     def on_train_batch_start(self, *arguments: Any, **named: Any) -> None:
         os._exit(0)
@@ -36,12 +36,12 @@ def to_first_step(*overrides: str) -> float:
 
 
 def imports() -> float:
-    """Return the seconds that a process takes for its imports alone."""
+    """Return the seconds that the imports of a process take."""
     return _seconds(["-c", "import lstm_readout.commands.train"])
 
 
 def second_start(corpus: str) -> Result:
-    """Return what a second run of a recipe takes beyond the imports, until its first step."""
+    """Return the seconds of a second run of a recipe until its first step, without those of the imports."""
     overrides = [f"experiment={corpus}"]
     to_first_step(*overrides)  # the first run encodes
     return Result.of([to_first_step(*overrides) - imports() for _ in range(REPEATS)])

@@ -1,10 +1,9 @@
 """Whole training steps beside those of tutorials: same corpus, same vocabulary, same model sizes on both sides.
 
-``ours`` is the framework's own parts as a run puts them together: the task's loss, the data module's batches, its
-optimizer, clipped gradients, and the allocator's setting. Peers stand in ``peers.py``, their loops in ``tutorials.py``.
-Each side has drawn its batches before it is timed (drawing takes less than a hundredth of a step, see
-``loader_wait_*``), and goes through them again and again. Units are real tokens: of a translation the source tokens
-read and the target tokens predicted.
+``ours`` is the framework's own parts as in a run: the task's loss, the data module's batches, its optimizer, clipped
+gradients, and the allocator's setting. The peers' models are in ``peers.py``, their loops in ``tutorials.py``. Each
+side draws its batches before it is timed (drawing takes less than a hundredth of a step, see ``loader_wait_*``), and
+repeats them. Units are real tokens; for a translation, the source tokens read and the target tokens predicted.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ from typing import Any, NamedTuple
 
 from torch.nn.utils import clip_grad_norm_
 
-from benchmarks.paired import BATCHES, Side, alternate, ratio
-from benchmarks.row import Result, Row
+from benchmarks.paired import BATCHES, Result, Row, Side, alternate, ratio
 from benchmarks.worker import Worker
 
 
 class Case(NamedTuple):
-    """What both sides have in common, and what only we are told."""
+    """What both sides share, and the overrides of our side alone."""
 
     data: Sequence[str]  # overrides: the task, its corpus, tokenizer and batches
     sizes: Mapping[str, float]  # arguments of the peer's model, and keys below model.
-    told: Sequence[str]  # overrides: what the peer has built in
+    told: Sequence[str]  # overrides: what is built into the peer
 
 
 CASES = {

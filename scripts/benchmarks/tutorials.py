@@ -1,6 +1,6 @@
 """The training loops around the models of ``peers.py``: an encoded corpus goes in, a tutorial's step comes out.
 
-Only the ids are the framework's. Batches are of random rows, padded; the optimizer is what tutorials take.
+Only the ids are the framework's. Batches are padded random rows; the optimizer is the one tutorials use.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def classify(data: Sequence[str], sizes: Sizes, packed: bool) -> Side:
 
 
 def wordlm(data: Sequence[str], sizes: Sizes, lr: float = 1.0) -> Side:
-    """Return the step of the word language model example: its state goes on, its update is a loop."""
+    """Return the step of the word language model example: its state is carried, its update is a loop."""
     module = encoded_data(*data)
     column, rows, steps = module.columns["train"]["text"], module.batch_size, module.window
     assert isinstance(column, Ragged)

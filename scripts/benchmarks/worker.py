@@ -1,8 +1,8 @@
-"""A process of its own for a side: requests go in on its stdin, one line of JSON each, speeds come out.
+"""A process that measures: requests go in on its stdin, one line of JSON each, speeds come out.
 
 The allocator's setting holds for a whole process and cannot be undone, so sides that differ in it cannot share one. A
-worker builds a side when it is first asked for it, and runs a slice of it whenever it is told: sides of several
-workers take turns, while all but one wait.
+worker builds a side at its first request and runs one slice per request: the sides of several workers take turns,
+while all but one wait.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from typing_extensions import Self
 
-from benchmarks.paired import Run, Side, run_slice
+from benchmarks.paired import Result, Run, Side, run_slice
 from lstm_readout.training.allocator import keep_freed_memory
 
 SIDES = 16  # that a worker holds at a time
+ALLOCATORS = ("allocator_default", "allocator_both")
 
 
 class Worker:
@@ -45,11 +46,11 @@ class Worker:
         Args:
             seconds: of the slice.
             side: ``module:function`` that builds the side.
-            threads: of torch; None: as many as torch takes.
-            arguments: what that function takes, as plain values.
+            threads: of torch; None: torch's default.
+            arguments: of that function, as plain values.
 
         Raises:
-            RuntimeError: the process has ended; its own message stands on stderr.
+            RuntimeError: the process has ended; its own message is on stderr.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -77,6 +78,23 @@ class Worker:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+def with_both_allocators(measure: Callable[[Worker], dict[str, Result]]) -> Result:
+    """Measure cells in a worker with the default on both sides, then in one with the setting; the worst cell counts.
+
+    Returns:
+        The worst cell by default, beside it ``allocator_both``, the worst with the setting, and all cells of each.
+    """
+    measured: dict[str, dict[str, Result]] = {}
+    for name in ALLOCATORS:
+        with Worker(keep_memory=name == "allocator_both") as worker:
+            measured[name] = measure(worker)
+    worst, with_setting = (min(measured[name].values(), key=lambda cell: cell.ratio) for name in ALLOCATORS)
+    more: dict[str, Any] = {"allocator_both": with_setting.ratio}
+    for name, cells in measured.items():
+        more[name + "_cells"] = {cell: {"ratio": r.ratio, "spread": r.spread, **r.more} for cell, r in cells.items()}
+    return worst._replace(more=more)
 
 
 def environment() -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""What ``scripts/results.py`` and ``scripts/ablation.py`` are made of: runs go in, tables come out."""
+"""The parts of ``scripts/results.py``: runs go in, records and pages come out."""

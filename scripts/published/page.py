@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
-from published.ablation_table import ablation_section
-from published.numbers import digits_of, table
-from published.recipes import Recipe, readable
-from published.records import hold_together
+from lstm_readout.compare.markdown_table import markdown_table
+from published.ablations import ablation_section
+from published.recipes import Recipe, digits_of, readable
+from published.records import check_comparable
 
 FIGURES = Path(__file__).with_name("figures.yaml")
 COLUMNS = {"": ("cpu", 15), "_hour": ("cpu", 60), "_gpu": ("cuda", 30)}  # ending of a recipe's name -> device, minutes
@@ -36,7 +36,7 @@ def page(recipes: Sequence[Recipe], ablations: Sequence[Mapping[str, Any]] = (),
     """
     lines = [INTRODUCTION, *_overview(recipes, figures)]
     heads = ["recipe", "metric", "score", "seeds", "beside", "needs no LSTM", "time", "on", "parameters"]
-    lines += ["## Every recipe", "", *table(heads, [_row(recipe) for recipe in recipes]), ""]
+    lines += ["## Every recipe", "", *markdown_table(heads, [_row(recipe) for recipe in recipes]), ""]
     if ablations:
         lines += ["## What each option is worth", ""]
         lines += [line for ablation in ablations for line in ablation_section(ablation)]
@@ -64,22 +64,21 @@ Shown are the first 16 digits."""
 
 def _overview(recipes: Sequence[Recipe], figures: Path) -> list[str]:
     rows, sources, notes = [], {}, []
-    for figure in OmegaConf.to_container(OmegaConf.load(figures)) or []:
-        assert isinstance(figure, dict)
-        known: dict[str, Any] = {str(key): value for key, value in figure.items()}
-        rows.append([known["title"], known["unit"], *_cells(known, recipes), _to_beat(known, sources)])
-        notes += [f"{known['title']}: {known['note']}", ""] if known.get("note") else []
-    told = [f"{number}. {source}" for source, number in sources.items()]
-    return [*table(HEADS, rows), "", "Sources of the figures to beat:", "", *told, "", *notes]
+    known: list[dict[str, Any]] = yaml.safe_load(figures.read_text(encoding="utf-8"))
+    for figure in known:
+        rows.append([figure["title"], figure["unit"], *_cells(figure, recipes), _to_beat(figure, sources)])
+        notes += [f"{figure['title']}: {figure['note']}", ""] if "note" in figure else []
+    numbered = [f"{number}. {source}" for source, number in sources.items()]
+    return [*markdown_table(HEADS, rows), "", "Sources of the figures to beat:", "", *numbered, "", *notes]
 
 
 def _to_beat(figure: Mapping[str, Any], sources: dict[str, int]) -> str:
-    told = []
+    parts = []
     for other in figure.get("beat", ()):
         source = other["source"] + (" (quoted second-hand)" if other.get("second_hand") else "")
         number = sources.setdefault(source, len(sources) + 1)
-        told.append(f"{other['figure']} {other['what']} [{number}]")
-    return "; ".join(told)
+        parts.append(f"{other['figure']} {other['what']} [{number}]")
+    return "; ".join(parts)
 
 
 def _cells(figure: Mapping[str, Any], recipes: Sequence[Recipe]) -> list[str]:
@@ -87,14 +86,14 @@ def _cells(figure: Mapping[str, Any], recipes: Sequence[Recipe]) -> list[str]:
     cells, shown = [], []
     for ending, (device, limit) in COLUMNS.items():
         name = " ".join([figure["recipe"] + ending, *([figure["changes"]] if "changes" in figure else [])])
-        found = next((one for one in recipes if (one.name, one.device) == (name, device)), None)
-        if found is None or not all(figure["metric"] in record.metrics for record in found.records):
+        recipe = next((one for one in recipes if (one.name, one.device) == (name, device)), None)
+        if recipe is None or not all(figure["metric"] in record.metrics for record in recipe.records):
             cells.append("")
             continue
         for other in shown:
-            hold_together(other.first, found.first, whole=False)
-        shown.append(found)
-        cells.append(_cell(found, figure, limit))
+            check_comparable(other.first, recipe.first, whole=False)
+        shown.append(recipe)
+        cells.append(_cell(recipe, figure, limit))
     return cells
 
 
@@ -104,9 +103,9 @@ def _cell(recipe: Recipe, figure: Mapping[str, Any], limit: int) -> str:
     others = [other["figure"] for other in figure.get("beat", ())]
     shown = round(scores.mean, digits_of(scores.name))  # what rounds to a published figure is not above it
     best = bool(others) and all(shown < one if lower else shown > one for one in others)
-    told = f"**{scores}**" if best else str(scores)
+    score = f"**{scores}**" if best else str(scores)
     late = " (over)" if recipe.seconds is not None and recipe.seconds > 60 * limit else ""
-    return ", ".join([told, recipe.seeds, *([recipe.time() + late] if recipe.time() else [])])
+    return ", ".join([score, recipe.seeds, *([recipe.time() + late] if recipe.time() else [])])
 
 
 def _row(recipe: Recipe) -> list[str]:
@@ -125,30 +124,35 @@ def _card(title: str, recipes: Sequence[Recipe]) -> list[str]:
         of_runs = [record.card["corpus"]["splits"].get(split, {}) for record in records]
         numbers = _all(f"{one.get('rows', 0):,}" for one in of_runs)
         rows.append([split, numbers, _all(one.get("sha256", "")[:16] for one in of_runs)])
-    lines = [f"### {title}", "", *table(["split", "rows", "SHA-256"], [*rows, ["all", "", corpus["sha256"][:16]]]), ""]
+    lines = [
+        f"### {title}",
+        "",
+        *markdown_table(["split", "rows", "SHA-256"], [*rows, ["all", "", corpus["sha256"][:16]]]),
+        "",
+    ]
     for recipe in recipes:
         lines.append(f"- `{recipe.name}`: {_settings(recipe)}")
-    told = {f"{name}: `{value}`" for record in records for name, value in record.card["signatures"].items()}
+    signatures = {f"{name}: `{value}`" for record in records for name, value in record.card["signatures"].items()}
     shown = [pair for record in records for pair in record.card["units"].items() if not pair[0].startswith("baseline/")]
     units = {f"{readable(key)}: {unit}" for key, unit in shown}
-    lines += [f"- {one}" for one in sorted(told)]
+    lines += [f"- {one}" for one in sorted(signatures)]
     return [*lines, f"- units: {'; '.join(sorted(units))}", ""]
 
 
 def _settings(recipe: Recipe) -> str:
     """Return tokenizers, versions and the device of a recipe."""
-    told = []
+    parts = []
     for role in recipe.first.card["tokenizers"]:
         own = [record.card["tokenizers"][role] for record in recipe.records]
         ids, sha256 = _all(f"{one['ids']:,}" for one in own), _all(one["sha256"][:16] for one in own)
-        told.append(f"{role} by `{own[0]['kind']}`, {ids} ids, {sha256}")
+        parts.append(f"{role} by `{own[0]['kind']}`, {ids} ids, {sha256}")
     names = {f"{name} {value}" for record in recipe.records for name, value in record.card["versions"].items()}
     device = recipe.first.card["device"]
     precision = _all(record.card["device"]["precision"] for record in recipe.records)
-    return "; ".join([*told, ", ".join(sorted(names)), f"{device['kind']} ({device['name']}), {precision}"])
+    return "; ".join([*parts, ", ".join(sorted(names)), f"{device['kind']} ({device['name']}), {precision}"])
 
 
 def _all(values: Iterable[str]) -> str:
     """Return the one value of all, or say that there are several."""
-    found = list(dict.fromkeys(values))
-    return found[0] if len(found) == 1 else "differ by seed" if len(found) > 1 else ""
+    different = list(dict.fromkeys(values))
+    return different[0] if len(different) == 1 else "differ by seed" if different else ""

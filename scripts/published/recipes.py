@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from published.numbers import Scores, digits_of, minutes
 from published.records import MEASURES, Record, by_recipe
 
 NAMES = {"accuracy": "accuracy", "bleu": "BLEU", "loss": "loss"}
@@ -18,6 +17,30 @@ BESIDE = {  # metrics that stand beside the one a task is judged by
 }
 BASELINES = {"copy source": "untranslated source"}
 CORES = {1: "one CPU core", 2: "two CPU cores"}
+DIGITS = {"accuracy": 3, "macro_f1": 3, "bleu": 1, "chrf": 1, "loss": 3, "perplexity": 2}
+OTHER_DIGITS = 3  # bits per something
+
+
+class Scores(NamedTuple):
+    """A metric over seeds."""
+
+    name: str  # test/accuracy
+    values: list[float]
+
+    @property
+    def mean(self) -> float:
+        """Return the mean over seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def deviation(self) -> float | None:
+        """Return the standard deviation over seeds; None of a single one."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        digits = digits_of(self.name)
+        spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
 
 
 class Recipe(NamedTuple):
@@ -53,13 +76,13 @@ class Recipe(NamedTuple):
     def baselines(self) -> str:
         """Return what needs no LSTM, by the same metric."""
         end = f"_{MEASURES[self.first.card['task']]}"
-        told = []
+        parts = []
         for key in self.first.metrics:
             name = key.removeprefix("baseline/").removesuffix(end).replace("_", " ")
             if key.startswith("baseline/") and key.endswith(end):
                 mean = np.mean([record.metrics[key] for record in self.records])
-                told.append(f"{BASELINES.get(name, name)} {mean:.{digits_of(key)}f}")
-        return ", ".join(told)
+                parts.append(f"{BASELINES.get(name, name)} {mean:.{digits_of(key)}f}")
+        return ", ".join(parts)
 
     @property
     def timed(self) -> list[Record]:
@@ -100,6 +123,18 @@ class Recipe(NamedTuple):
 def recipes_of(records: list[Record]) -> list[Recipe]:
     """Group records into recipes; see ``by_recipe`` for what is refused."""
     return [Recipe(*key, group) for key, group in by_recipe(records).items()]
+
+
+def digits_of(metric: str) -> int:
+    """Return how many digits behind the point the page shows of a metric."""
+    return next((number for name, number in DIGITS.items() if metric.endswith(name)), OTHER_DIGITS)
+
+
+def minutes(seconds: float) -> str:
+    """Write a time: ``64 seconds``, ``7.8 minutes``, ``14 minutes``."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 600 else f"{seconds / 60:.0f} minutes"
 
 
 def readable(metric: str) -> str:

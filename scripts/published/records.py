@@ -1,20 +1,24 @@
-"""Runs and evaluations go in, one ``Record`` each comes out; those of a recipe are held to one corpus and setting."""
+"""Runs, evaluations and saved records go in; one ``Record`` each comes out, and those of a recipe are checked.
+
+The published records are one file of JSON lines, sorted: those of runs, then those of ablations.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstm_readout.errors import UserError
 
+RECORDS = "records.jsonl"
 METRICS, CARD = "metrics.json", "card.json"
 MEASURES = {"classify": "accuracy", "translate": "bleu", "generate": "loss"}
 NAMELESS = "no recipe"
-# Settings that make no other recipe of it: chance, what follows from the rows, the machine, and where a file lies (its
-# contents are hashed)
+# Settings that do not make it another recipe: random state, what follows from the rows, the machine, and where a file
+# lies (its contents are hashed)
 NO_RECIPE = (
     "seed",
     "doctor",
@@ -47,6 +51,11 @@ class Record(NamedTuple):
         return self.card["device"]["kind"]
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        """Return what identifies and orders records."""
+        return self.recipe, self.device, self.seed
+
+    @property
     def measure(self) -> str:
         """Return the key of the metric that its task is judged by, on test where there is a test split."""
         name = MEASURES[self.card["task"]]
@@ -54,29 +63,54 @@ class Record(NamedTuple):
 
     @property
     def split(self) -> str:
-        """Return the split that ``measure`` is of."""
+        """Return the split of ``measure``."""
         return "test" if self.measure.startswith("test/") else "validation"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for ``docs/results``."""
-        return {"recipe": self.recipe, "metrics": self.metrics, "card": self.card}
+    def line(self) -> str:
+        """Return its line of the file."""
+        return json.dumps({"recipe": self.recipe, "metrics": self.metrics, "card": self.card}, ensure_ascii=False)
 
 
-def read_all(paths: Sequence[Path]) -> list[Record]:
-    """Read runs, sweeps of runs, and folders of records that were collected.
+def read_all(paths: Sequence[Path], recipe: str | None = None) -> list[Record]:
+    """Read runs, sweeps of runs, evaluations, and the file or folder of the published records.
+
+    Args:
+        paths: of these.
+        recipe: the name of an evaluation's recipe.
 
     Raises:
-        UserError: a path holds none of these, a run has no card, or a file is no record.
+        UserError: a path holds none of these, a run has no card, or a line is no record.
     """
-    found = [record for path in paths for record in _read(path)]
-    return sorted(found, key=lambda record: (record.recipe, record.device, record.seed, record.where))
+    records = [record for path in paths for record in _read(path, recipe)]
+    return sorted(records, key=lambda record: (*record.key, record.where))
+
+
+def read_ablations(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the ablations in the published records."""
+    files = [file for path in paths for file in (path, path / RECORDS) if file.suffix == ".jsonl" and file.is_file()]
+    return [values for file in files for _, values in _lines(file) if "ablation" in values]
+
+
+def collect(paths: Sequence[Path], file: Path, recipe: str | None = None) -> list[Record]:
+    """Add runs to the published records and return them; an earlier record of the same key is replaced."""
+    added = read_all(paths, recipe)
+    by_recipe(added)
+    for record in added:
+        if record.recipe.startswith(NAMELESS):
+            raise UserError(f"{record.where} is a run of no recipe. Collect what `train.py experiment=NAME` made.")
+    earlier = _read(file, None) if file.is_file() else []
+    records = sorted({record.key: record for record in [*earlier, *added]}.values(), key=lambda record: record.key)
+    ablations = [json.dumps(values, ensure_ascii=False) for values in read_ablations([file])]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{line}\n" for line in [*(r.line() for r in records), *ablations]), encoding="utf-8")
+    return added
 
 
 def by_recipe(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
-    """Group records by recipe and device, and hold each group together.
+    """Group records by recipe and device, and check that each group belongs together.
 
     Raises:
-        UserError: two of them do not belong into one row, or are of the same seed.
+        UserError: two of them do not belong in one row, or have the same seed.
     """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -84,7 +118,7 @@ def by_recipe(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     for group in groups.values():
         first = group[0]
         for number, other in enumerate(group[1:], start=1):
-            hold_together(first, other, whole=True)
+            check_comparable(first, other, whole=True)
             twin = next((one for one in group[:number] if one.seed == other.seed), None)
             if twin is not None:
                 raise UserError(
@@ -93,27 +127,38 @@ def by_recipe(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     return groups
 
 
-def hold_together(first: Record, other: Record, *, whole: bool) -> None:
+def check_comparable(first: Record, other: Record, *, whole: bool) -> None:
     """Refuse two scores that do not compare.
 
     Args:
         first, other: the two.
-        whole: they are runs of one recipe, so all of the corpus and every setting must be the same; otherwise the
-            scored rows, the unit and, for a loss of each token, the tokens.
+        whole: they are runs of one recipe, so the whole corpus and every setting must be the same; otherwise the
+            scored rows, the unit and, for a loss per token, the tokens.
     """
-    per_token = "token" in str(first.card["units"].get(first.measure))
+    checks: dict[str, Callable[[Record], Any]] = {
+        f"the rows of the {first.split} split": _scored_rows,
+        "the unit": lambda record: record.card["units"].get(record.measure),
+        "the signatures": lambda record: record.card["signatures"],
+    }
     if whole:
-        _same(first, other, "the rows of the corpus", lambda record: record.card["corpus"]["sha256"])
-    _same(first, other, f"the rows of the {first.split} split", _scored_rows)
-    _same(first, other, "the unit", lambda record: record.card["units"].get(record.measure))
-    _same(first, other, "the signatures", lambda record: record.card["signatures"])
-    if whole or per_token:
-        _same(first, other, "the kinds of tokenizer", _kinds)
+        checks = {"the rows of the corpus": lambda record: record.card["corpus"]["sha256"]} | checks
+    if whole or "token" in str(first.card["units"].get(first.measure)):
+        checks["the kinds of tokenizer"] = _kinds
+    for name, value in checks.items():
+        _require_same(first, other, name, value(first), value(other))
     if whole:
         settings, others = (dict(_flat(record.card["config"])) for record in (first, other))
-        for key in sorted(settings.keys() & others.keys() - set(NO_RECIPE)):  # a later version may know more keys
-            if settings[key] != others[key] and not key.endswith("path"):
-                raise _apart(first, other, key, settings[key], others[key])
+        for key in sorted(settings.keys() & others.keys() - set(NO_RECIPE)):  # a later version may have more keys
+            if not key.endswith("path"):
+                _require_same(first, other, key, settings[key], others[key])
+
+
+def _require_same(first: Record, other: Record, name: str, one: Any, two: Any) -> None:
+    if one != two:
+        raise UserError(
+            f"{first.where} and {other.where} cannot stand in one row: {name} differ ({_short(one)}; {_short(two)}). "
+            "Train both in the same way, or give one of them."
+        )
 
 
 def recipe_of(overrides: Iterable[str]) -> str:
@@ -126,70 +171,66 @@ def recipe_of(overrides: Iterable[str]) -> str:
     return " ".join([name, *(f"{key}={value}" for key, value in sorted(changes.items()) if key not in NO_RECIPE)])
 
 
-def collect(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """Write one small file for each run into ``folder``, ``RECIPE_SEED.json``, and return them."""
-    records = read_all(paths)
-    by_recipe(records)
-    for record in records:
-        if record.recipe.startswith(NAMELESS):
-            raise UserError(f"{record.where} is a run of no recipe. Collect what `train.py experiment=NAME` made.")
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for record in records:
-        device = "" if record.device == "cpu" else f"_{record.device}"
-        name = re.sub(r"[^\w.=-]+", "+", record.recipe)
-        path = folder / f"{name}{device}_{record.seed}.json"
-        path.write_text(json.dumps(record.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        written.append(path)
-    return written
-
-
-def _read(path: Path) -> list[Record]:
+def _read(path: Path, recipe: str | None) -> list[Record]:
     if (path / METRICS).is_file():
         return [_of_run(path)]
     below = sorted(path.glob(f"*/{METRICS}"))
     if below:
         return [_of_run(file.parent) for file in below]
     if path.with_suffix(".card.json").is_file():
-        return [_of_evaluation(path)]
-    records = sorted(path.glob("*.json")) if path.is_dir() else []
-    if not records:
+        return [_of_evaluation(path, recipe)]
+    file = path / RECORDS if path.is_dir() else path
+    if file.suffix != ".jsonl" or not file.is_file():
         raise UserError(
-            f"'{path}' holds no {METRICS}, no runs and no collected results. Give run folders, the folder of a sweep, "
-            "or one that --collect wrote."
+            f"'{path}' holds no {METRICS}, no runs and no {RECORDS}. Give run folders, the folder of a sweep, an "
+            "evaluation, or what --collect wrote."
         )
-    return [_of_file(file) for file in records]
+    return [_of_line(where, values) for where, values in _lines(file) if "ablation" not in values]
 
 
 def _of_run(folder: Path) -> Record:
     if not (folder / CARD).is_file():
         raise UserError(
-            f"'{folder}' has no {CARD}: an older version made it, and nobody can say what its score compares with. "
+            f"'{folder}' has no {CARD}: an older version made it, so nothing says what its score compares with. "
             "Train it again."
         )
     card = _json(folder / CARD)
     return Record(recipe_of(card["overrides"]), _json(folder / METRICS), card, str(folder))
 
 
-def _of_evaluation(path: Path) -> Record:
-    """Read what ``lstm-readout evaluate output=NAME.json`` wrote, named as ``collect`` names the file of a recipe."""
-    return Record(path.stem.replace("+", " "), _json(path), _json(path.with_suffix(".card.json")), str(path))
+def _of_evaluation(path: Path, recipe: str | None) -> Record:
+    """Read what ``lstm-readout evaluate output=FILE.json`` wrote."""
+    if recipe is None:
+        raise UserError(f"'{path}' is an evaluation: name its recipe, for example --recipe 'trec together'.")
+    return Record(recipe, _json(path), _json(path.with_suffix(".card.json")), str(path))
 
 
-def _of_file(path: Path) -> Record:
-    values = _json(path)
+def _of_line(where: str, values: dict[str, Any]) -> Record:
     if not {"recipe", "metrics", "card"} <= set(values):
-        raise UserError(f"'{path}' is no collected result. Write it with --collect RUN_FOLDER.")
-    return Record(values["recipe"], values["metrics"], values["card"], str(path))
+        raise UserError(f"{where} is no record. Write it with --collect RUN_FOLDER.")
+    return Record(values["recipe"], values["metrics"], values["card"], where)
+
+
+def _lines(file: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(file.read_text(encoding="utf-8").rstrip("\n").split("\n"), start=1):
+        where = f"{file}:{number}"
+        yield where, _parsed(line, where)
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"'{path}' cannot be read: {error}. Collect it anew.") from error
+        return _parsed(path.read_text(encoding="utf-8"), f"'{path}'")
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read: {error}.") from error
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where} cannot be read: {error}. Collect it again.") from error
     if not isinstance(values, dict):
-        raise UserError(f"'{path}' is no collected result. Write it with --collect RUN_FOLDER.")
+        raise UserError(f"{where} is no record. Write it with --collect RUN_FOLDER.")
     return values
 
 
@@ -199,19 +240,6 @@ def _scored_rows(record: Record) -> str | None:
 
 def _kinds(record: Record) -> dict[str, str]:
     return {role: tokenizer["kind"] for role, tokenizer in record.card["tokenizers"].items()}
-
-
-def _same(first: Record, other: Record, what: str, value: Any) -> None:
-    one, two = value(first), value(other)
-    if one != two:
-        raise _apart(first, other, what, one, two)
-
-
-def _apart(first: Record, other: Record, what: str, one: Any, two: Any) -> UserError:
-    return UserError(
-        f"{first.where} and {other.where} cannot stand in one row: {what} differ ({_short(one)}; {_short(two)}). "
-        "Train both in the same way, or give one of them."
-    )
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from lstm_readout.commands.compare import main
-from lstm_readout.compare.probes import FRACTIONS
+from lstm_readout.compare.probes.classify import FRACTIONS
 from lstm_readout.compare.runs import Result
 from lstm_readout.inference import DocumentClassifier
 
@@ -93,6 +94,15 @@ def test_what_is_done_is_not_done_again_and_the_rest_is(folder, tmp_path, capsys
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
     assert first["probes"] == second["probes"]
     assert first["command"].replace(str(folder), "") == second["command"].replace(str(folder), "")
+
+
+def test_results_of_other_settings_are_not_mixed_in(folder, tmp_path, capsys):
+    again = tmp_path / "run"
+    shutil.copytree(folder, again)
+    with pytest.raises(SystemExit) as stop:
+        main([f"resume={again}", "optimizer.lr=0.02"])
+    assert stop.value.code == 2
+    assert "last_seed0.npz' is the result of other settings" in capsys.readouterr().err
 
 
 def test_a_translator_is_tampered_with(tmp_path):

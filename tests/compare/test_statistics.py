@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from lstm_readout.compare.statistics import DRAWS, METRICS, bleu_statistic, p_value, resampled, scores
+from lstm_readout.compare.statistics import DRAWS, METRICS, bleu_statistic, interval, p_value, resampled, scores
 
 ACCURACY, LOSS, BLEU_METRIC = METRICS["classify"], METRICS["generate"], METRICS["translate"]
 
@@ -45,7 +45,7 @@ def test_the_interval_of_one_seed_is_that_of_a_proportion():
     statistics = answers(0.8, seeds=1, rows=2000)
     share = statistics[0, :, 0].mean()
     width = 1.96 * np.sqrt(share * (1 - share) / 2000)
-    low, high = resampled(ACCURACY, statistics).interval()
+    low, high = interval(resampled(ACCURACY, statistics))
     assert low == pytest.approx(share - width, abs=0.003)
     assert high == pytest.approx(share + width, abs=0.003)
 
@@ -53,8 +53,8 @@ def test_the_interval_of_one_seed_is_that_of_a_proportion():
 def test_seeds_that_disagree_widen_the_interval():
     steady = np.concatenate([answers(0.8, seeds=1), answers(0.8, seeds=1, seed=1), answers(0.8, seeds=1, seed=2)])
     torn = np.concatenate([answers(0.6, seeds=1), answers(0.8, seeds=1, seed=1), answers(1.0, seeds=1, seed=2)])
-    low, high = resampled(ACCURACY, steady).interval()
-    torn_low, torn_high = resampled(ACCURACY, torn).interval()
+    low, high = interval(resampled(ACCURACY, steady))
+    torn_low, torn_high = interval(resampled(ACCURACY, torn))
     assert torn_high - torn_low > 2 * (high - low)
 
 
@@ -62,21 +62,21 @@ def test_the_same_draws_make_the_difference_paired():
     good = answers(0.8)
     worse = good.copy()
     worse[:, :20, 0] = 0  # the same rows wrong in every seed
-    difference = resampled(ACCURACY, worse).scores - resampled(ACCURACY, good).scores
+    difference = resampled(ACCURACY, worse) - resampled(ACCURACY, good)
     assert (difference <= 0).all()
     assert p_value(difference) == 1 / DRAWS
-    low, high = resampled(ACCURACY, good).interval()
+    low, high = interval(resampled(ACCURACY, good))
     assert np.ptp(np.quantile(difference, [0.025, 0.975])) < high - low
 
 
 def test_a_variant_measured_by_itself_differs_by_nothing():
     statistics = answers(0.7)
-    assert p_value(resampled(ACCURACY, statistics).scores - resampled(ACCURACY, statistics).scores) == 1
+    assert p_value(resampled(ACCURACY, statistics) - resampled(ACCURACY, statistics)) == 1
 
 
 def test_chance_alone_is_rarely_called_a_difference():
     found = 0
     for seed in range(20):
         first, second = (answers(0.7, rows=150, seed=100 + 2 * seed + k) for k in (0, 1))
-        found += p_value(resampled(ACCURACY, first).scores - resampled(ACCURACY, second).scores) < 0.05
+        found += p_value(resampled(ACCURACY, first) - resampled(ACCURACY, second)) < 0.05
     assert found <= 3

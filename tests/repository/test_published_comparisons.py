@@ -1,8 +1,9 @@
 """The numbers in the docs are those that the command wrote, and they order as the docs claim."""
 
-import importlib.util
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "learn" / "which-output.md").read_text(encoding="utf-8")
 PUBLISHED = sorted((ROOT / "docs" / "compare").glob("*/compare.json"))
 
-specification = importlib.util.spec_from_file_location("publish", ROOT / "scripts" / "publish_comparison.py")
-publish = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(publish)
+sys.path.insert(0, str(ROOT / "scripts"))
+try:
+    from published.comparisons import publish, tables_of, with_tables
+finally:
+    sys.path.remove(str(ROOT / "scripts"))
 
 
 def test_all_three_tasks_are_published():
@@ -22,11 +25,22 @@ def test_all_three_tasks_are_published():
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
 def test_the_tables_of_the_docs_are_those_of_the_command(path):
-    of_page = publish.tables((path.parent / "compare.md").read_text(encoding="utf-8"))
+    of_page = tables_of((path.parent / "compare.md").read_text(encoding="utf-8"))
     titles = re.findall(rf"<!-- {path.parent.name}: (.*?) -->", PAGE)
     assert titles
-    assert publish.with_tables(PAGE, path.parent.name, of_page) == PAGE
+    assert with_tables(PAGE, path.parent.name, of_page) == PAGE
     assert all("\n".join(of_page[title]) in PAGE for title in titles)
+
+
+def test_a_comparison_that_is_published_again_changes_nothing(tmp_path):
+    shutil.copytree(ROOT / "docs" / "compare" / "imdb", tmp_path / "run")
+    page = tmp_path / "docs" / "learn" / "which-output.md"
+    page.parent.mkdir(parents=True)
+    page.write_text(PAGE, encoding="utf-8")
+    copy = publish(tmp_path / "run", "imdb", tmp_path / "docs")
+    assert page.read_text(encoding="utf-8") == PAGE
+    for path in (tmp_path / "run").iterdir():
+        assert (copy / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)

@@ -27,7 +27,7 @@ def run(benchmark: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Non
 
 
 def test_a_row_is_written_with_its_median_and_spread(benchmark: Any, monkeypatch, capsys) -> None:
-    from benchmarks.row import Result, Row
+    from benchmarks.paired import Result, Row
 
     values = {"quiet": [9.0, 10.0, 10.0, 10.0, 99.0], "noisy": [1.0, 2.0, 4.0, 6.0, 9.0]}
     for name, of in values.items():

@@ -138,8 +138,8 @@ def test_a_worker_is_a_process_of_its_own_that_keeps_its_sides(sides, capfd):
 def test_cells_are_measured_with_both_allocators_and_the_worst_counts():
     from functools import partial
 
-    from benchmarks.allocators import with_both_allocators
     from benchmarks.engine import against
+    from benchmarks.worker import with_both_allocators
 
     cells = {"short": ([[3, 2]], 4), "long": ([[40, 2]], 4)}
     result = with_both_allocators(partial(against, "packed", cells, least=2, budget=0, seconds=0.0))
@@ -166,8 +166,7 @@ def test_a_slope_is_that_of_the_large_sizes():
 
 
 def test_growth_is_measured_and_drawn(tmp_path):
-    from benchmarks.growth import cost_of_rows, of_steps, told
-    from benchmarks.pictures import plot_growth
+    from benchmarks.growth import cost_of_rows, of_steps, plot_growth, told
 
     steps = of_steps("length", [4, 8, 16], budget=0, batch_size=2, vocab_size=20, hidden_size=4)
     assert steps.more["axis"] == "length"

@@ -15,10 +15,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 try:
     import results
-    from published.numbers import minutes, student_quantile, t_interval
     from published.page import page
-    from published.recipes import header_of, recipes_of
-    from published.records import read_all, recipe_of
+    from published.recipes import header_of, minutes, recipes_of
+    from published.records import RECORDS, collect, read_ablations, read_all, recipe_of
 finally:
     sys.path.remove(str(ROOT / "scripts"))
 
@@ -121,15 +120,33 @@ def test_a_run_that_took_longer_than_its_column_says_so(write, figures):
 
 def test_what_is_collected_makes_the_same_page(three, tmp_path, figures, capsys):
     (three[0] / "more").mkdir()  # whatever else lies there
-    results.main(["--collect", *map(str, three), "--output", str(tmp_path / "docs")])
-    assert sorted(path.name for path in (tmp_path / "docs").iterdir()) == [f"trial_{seed}.json" for seed in range(3)]
+    docs = tmp_path / "docs"
+    results.main(["--collect", *map(str, three[::-1]), "--output", str(docs / RECORDS)])
+    assert "trial, cpu, seed 0\ntrial, cpu, seed 1\n" in capsys.readouterr().out
+    lines = (docs / RECORDS).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["card"]["seed"] for line in lines] == [0, 1, 2]
     of_runs = page(recipes_of(read_all(three[::-1])), figures=figures)
-    assert page(recipes_of(read_all([tmp_path / "docs"])), figures=figures) == of_runs
+    assert page(recipes_of(read_all([docs])), figures=figures) == of_runs
     assert str(tmp_path) not in of_runs
-    results.main([str(tmp_path / "docs"), "--output", str(tmp_path / "page.md")])
+    results.main([str(docs), "--output", str(tmp_path / "page.md")])
     assert (tmp_path / "page.md").read_text(encoding="utf-8").startswith("# What the recipes reach")
-    results.main([str(tmp_path / "docs"), "--headers"])
+    results.main([str(docs), "--headers"])
     assert "trial: test accuracy 0.920 ± 0.026 over 3 seeds, 14 minutes" in capsys.readouterr().out
+
+
+def test_a_run_that_is_collected_again_replaces_its_record_and_no_other(three, write, tmp_path):
+    file = tmp_path / RECORDS
+    ablation = json.dumps({"ablation": "trial", "variants": []})
+    file.write_text(ablation + "\n", encoding="utf-8")
+    collect(three, file)
+    before = file.read_text(encoding="utf-8").splitlines()
+    collect([write("again", seed=1, accuracy=0.5)], file)
+    after = file.read_text(encoding="utf-8").splitlines()
+    assert [before[0], before[2], before[3]] == [after[0], after[2], after[3]]
+    assert json.loads(after[1])["metrics"]["test/accuracy"] == 0.5
+    assert after[3] == ablation
+    assert read_ablations([file]) == [json.loads(ablation)]
+    assert [record.where for record in read_all([file])] == [f"{file}:{number}" for number in (1, 2, 3)]
 
 
 def test_the_folder_of_a_sweep_is_all_of_its_runs(three):
@@ -146,7 +163,7 @@ def test_the_card_tells_rows_hashes_units_and_tokenizers(three, real, figures):
     assert f"text by `word`, {real[1]['tokenizers']['text']['ids']} ids" in text
 
 
-def test_an_evaluation_of_several_models_is_named_after_its_file(tmp_path, figures):
+def test_an_evaluation_of_several_models_is_a_record_of_the_recipe_that_is_named(tmp_path, figures, capsys):
     folder, files = tmp_path / "runs", {name: tmp_path / f"{name}.csv" for name in ("train", "test")}
     for file in files.values():
         file.write_text("text,label\n" + "good film,yes\nbad film,no\n" * 20)
@@ -156,11 +173,14 @@ def test_an_evaluation_of_several_models_is_named_after_its_file(tmp_path, figur
     first, second = (f"{folder}/{seed}/checkpoints/best.ckpt" for seed in (0, 1))
     for seed, paths in enumerate(((first, second), (second, first))):
         (tmp_path / str(seed)).mkdir()
-        output = tmp_path / str(seed) / "trial+together.json"
+        output = tmp_path / str(seed) / "evaluation.json"
         evaluate([f"checkpoint={paths[0]}", f"ensemble=[{paths[1]}]", f"output={output}"])
-        results.main(["--collect", str(output), "--output", str(tmp_path / "kept")])
-    assert {path.name for path in (tmp_path / "kept").iterdir()} == {f"trial+together_{seed}.json" for seed in (0, 1)}
-    (recipe,) = recipes_of(read_all([tmp_path / "kept"]))
+        assert "is an evaluation: name its recipe" in refused(capsys, ["--collect", output])
+        results.main(
+            ["--collect", str(output), "--recipe", "trial together", "--output", str(tmp_path / "docs" / RECORDS)]
+        )
+    assert [record.seed for record in read_all([tmp_path / "docs"])] == [0, 1]
+    (recipe,) = recipes_of(read_all([tmp_path / "docs"]))
     assert recipe.name == "trial together"
     assert recipe.scores().values[0] == recipe.scores().values[1]
     figures.write_text(figures.read_text().replace("recipe: trial", "recipe: trial\n  changes: together"))
@@ -174,14 +194,22 @@ def test_a_run_of_an_older_version_is_refused(three, capsys):
 
 def test_only_recipes_are_collected(write, tmp_path, capsys):
     run = write("run", change=set_at("overrides", value=["task=classify"]))
-    assert "is a run of no recipe" in refused(capsys, ["--collect", run, "--output", tmp_path / "docs"])
+    assert "is a run of no recipe" in refused(capsys, ["--collect", run, "--output", tmp_path / "docs" / RECORDS])
     assert not (tmp_path / "docs").exists()
 
 
 def test_what_is_no_run_is_refused(tmp_path, capsys):
-    assert "holds no metrics.json, no runs and no collected results" in refused(capsys, [tmp_path])
-    (tmp_path / "other.json").write_text("{}")
-    assert "other.json' is no collected result" in refused(capsys, [tmp_path])
+    assert "holds no metrics.json, no runs and no records.jsonl" in refused(capsys, [tmp_path])
+    (tmp_path / RECORDS).write_text("{}\n")
+    assert "records.jsonl:1 is no record" in refused(capsys, [tmp_path])
+    (tmp_path / RECORDS).write_text("{\n")
+    assert "records.jsonl:1 cannot be read" in refused(capsys, [tmp_path])
+
+
+def test_either_runs_or_a_comparison_is_published(tmp_path, capsys):
+    assert "give runs, or --comparison" in refused(capsys, [])
+    assert "give runs, or --comparison" in refused(capsys, [tmp_path, "--comparison", tmp_path, "imdb"])
+    assert "holds no compare.md" in refused(capsys, ["--comparison", tmp_path, "imdb"])
 
 
 def set_at(*path, value):
@@ -282,27 +310,18 @@ def test_a_time_is_told_in_two_digits(seconds, told):
     assert minutes(seconds) == told
 
 
-@pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.7062), (2, 4.30265), (9, 2.26216), (30, 2.04227)])
-def test_the_quantile_is_that_of_the_tables(freedom, quantile):
-    assert student_quantile(freedom) == pytest.approx(quantile, rel=1e-5)
-
-
-def test_an_interval_of_three_values():
-    low, high = t_interval([1.0, 2.0, 6.0])
-    half = 4.30265 * statistics.stdev([1.0, 2.0, 6.0]) / 3**0.5
-    assert (low, high) == (pytest.approx(3 - half, rel=1e-5), pytest.approx(3 + half, rel=1e-5))
-    assert t_interval([1.0]) is None
-
-
-published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="no results are published yet")
-
-
-@published
 def test_the_published_page_is_that_of_the_published_runs():
-    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == results.made_of([PUBLISHED])
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == results.page_of([PUBLISHED])
 
 
-@published
+def test_the_published_records_are_sorted():
+    values = [json.loads(line) for line in (PUBLISHED / RECORDS).read_text(encoding="utf-8").splitlines()]
+    runs = [(one["recipe"], one["card"]["device"]["kind"], one["card"]["seed"]) for one in values if "recipe" in one]
+    ablations = [one["ablation"] for one in values[len(runs) :]]
+    assert runs == sorted(set(runs))
+    assert ablations == sorted(set(ablations))
+
+
 def test_the_recipes_say_what_they_reach():
     for recipe in recipes_of(read_all([PUBLISHED])):
         path = ROOT / "configs" / "experiment" / f"{recipe.name}.yaml"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
-import multiprocessing
 import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from lstm_readout.compare.held_out import held_out
 from lstm_readout.compare.probes import PROBES
-from lstm_readout.compare.runs import Result, Run, encoded_data, held_out, perform, quiet_process
-from lstm_readout.compare.statistics import METRICS, scores
+from lstm_readout.compare.runner import Key, perform_all
+from lstm_readout.compare.runs import Result, Run, encoded_data
+from lstm_readout.compare.statistics import METRICS, Metric, scores
 from lstm_readout.compare.summary import write_report
-from lstm_readout.compare.table import Comparison, compared
+from lstm_readout.compare.table import Comparison, Failure, compared
 from lstm_readout.compare.variants import Variant, read_variants
 from lstm_readout.config.arguments import of_run
 from lstm_readout.config.hydra_main import hydra_main, refuse
@@ -37,108 +38,114 @@ log = logging.getLogger(__name__)
 
 
 def compare(config: DictConfig) -> None:
-    """Train every variant with every seed, and write what each readout costs."""
+    """Train every variant with every seed, and write how they compare."""
     quiet_lightning()
-    seeds = _seeds(config)
-    jobs = _jobs(config)
+    seeds, jobs, task = _seeds(config), _jobs(config), _task()
     folder = Path(HydraConfig.get().runtime.output_dir)
-    name = HydraConfig.get().runtime.choices["task"]
-    if name not in METRICS:
-        raise UserError(f"task: only {', '.join(METRICS)} can be compared; this is '{name}'.")
-    config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))  # pyright: ignore[reportAssignmentType]
-    config.trainer.default_root_dir = str(folder)
-    if name == "generate":
-        config.data.stream = True
+    config = _prepared(config, task, folder)
     data = encoded_data(plain_values(config))
     print_report(data.report)
     if held_out(data) not in data.columns:
         raise UserError("data: nothing is held out to measure on. Set data.test=0.1.")
     variants = read_variants(config, data)
+    runs = _runs(config, variants, seeds, folder)
+    results = {key: run.result() for key, run in runs.items() if run.finished}  # of an earlier comparison
+    failures = _train(runs, variants, jobs, METRICS[task], results)
+    finished = [variant for variant in variants if all((variant.key, seed) in results for seed in seeds)]
+    rows = compared(METRICS[task], finished, seeds, results)
+    scored = len(results[finished[0].key, seeds[0]].statistics)
+    probes = _probes(PROBES[task], config, finished, runs, data, seeds[0])
+    comparison = Comparison(task, held_out(data), METRICS[task], seeds, scored, rows, failures)
+    write_report(folder, comparison, probes, _command())
+    log.info("written: %s", folder)
+
+
+def _task() -> str:
+    name = HydraConfig.get().runtime.choices["task"]
+    if name not in METRICS:
+        raise UserError(f"task: only {', '.join(METRICS)} can be compared; this is '{name}'.")
+    return name
+
+
+def _prepared(config: DictConfig, task: str, folder: Path) -> DictConfig:
+    """Return a configuration of its own, which the variants change."""
+    config = copy.deepcopy(config)
+    OmegaConf.set_struct(config, False)
+    config.trainer.default_root_dir = str(folder)
+    if task == "generate":
+        config.data.stream = True
+    return config
+
+
+def _runs(config: DictConfig, variants: Sequence[Variant], seeds: Sequence[int], folder: Path) -> dict[Key, Run]:
     results = folder / "results"
     results.mkdir(exist_ok=True)
-    runs = {
+    return {
         (variant.key, seed): Run(
             variant.config, seed, config.rows, results / f"{variant.key}_seed{seed}", variant.probe and seed == seeds[0]
         )
         for seed in seeds  # seed by seed: an interrupted comparison has every variant
         for variant in variants
     }
-    began = time.perf_counter()
-    _perform_all(runs, variants, jobs, name)
-    minutes = (time.perf_counter() - began) / 60
-    log.info("%d runs in %.1f minutes", len(runs), minutes)
-    finished = {key: Result.read(run.path) for key, run in runs.items()}
-    table = compared(METRICS[name], variants, seeds, finished)
-    scored = len(next(iter(finished.values())).statistics)
-    probes = _probes(name, config, variants, runs, data, seeds[0])
-    write_report(folder, Comparison(name, held_out(data), METRICS[name], seeds, scored, table), probes, _command())
-    log.info("written: %s", folder)
 
 
-def _perform_all(runs: dict[tuple[str, int], Run], variants: Sequence[Variant], jobs: int, task: str) -> None:
-    names = {variant.key: variant.name for variant in variants}
-    left = {key: run for key, run in runs.items() if not run.path.with_suffix(".npz").exists()}
-    number = len(runs) - len(left)
-    log.info("%d runs, %d done before, %d side by side", len(runs), number, max(1, min(jobs, len(left))))
+def _train(
+    runs: Mapping[Key, Run], variants: Sequence[Variant], jobs: int, metric: Metric, results: dict[Key, Result]
+) -> list[Failure]:
+    """Train the runs without a result, log and add each result, and return the runs that failed.
+
+    Raises:
+        Exception: that of a run that others are compared with.
+    """
+    of_key = {variant.key: variant for variant in variants}
+    left = {key: run for key, run in runs.items() if key not in results}
+    done, began = len(results), time.perf_counter()
+    log.info("%d runs, %d done before, %d side by side", len(runs), done, max(1, min(jobs, len(left))))
+    failures: list[Failure] = []
     try:
-        for key in _performed(left, jobs):
-            number += 1
-            result = Result.read(runs[key].path)
-            (score,) = scores(METRICS[task], result.statistics[None])
-            told = f"{number} of {len(runs)}: {names[key[0]]}, seed {key[1]}"
-            log.info("%s: %s %.4g after %.0f s", told, METRICS[task].name, score, result.seconds)
+        for number, (key, error) in enumerate(perform_all(left, jobs), start=done + 1):
+            variant, seed = of_key[key[0]], key[1]
+            run = f"{number} of {len(runs)}: {variant.name}, seed {seed}"
+            if error is None:
+                results[key] = runs[key].result()
+                (score,) = scores(metric, results[key].statistics[None])
+                log.info("%s: %s %.4g after %.0f s", run, metric.name, score, results[key].seconds)
+                continue
+            if variant.against is None:
+                raise error
+            log.warning("%s: failed: %s", run, error)
+            failures.append(Failure(variant.name, seed, str(error)))
     except BaseException:
         folder = next(iter(runs.values())).path.parent.parent
-        log.warning("stopped; finished runs are kept. To go on: lstm-readout compare resume=%s", folder)
+        log.warning("stopped; finished runs are saved. To resume: lstm-readout compare resume=%s", folder)
         raise
-
-
-def _performed(runs: dict[tuple[str, int], Run], jobs: int) -> Iterator[tuple[str, int]]:
-    """Perform all runs, and give the key of each as it ends."""
-    if jobs == 1 or len(runs) < 2:
-        for key, run in runs.items():
-            perform(run)
-            yield key
-        return
-    jobs = min(jobs, len(runs))
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    # spawn: a forked process would share torch's threads, and hang
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), quiet_process, (threads,)) as pool:
-        futures = {pool.submit(perform, run): key for key, run in runs.items()}
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield futures[future]
-        except BaseException:
-            for process in (pool._processes or {}).values():  # a run can take minutes, and is worth nothing unfinished
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    log.info("%d runs in %.1f minutes", len(left), (time.perf_counter() - began) / 60)
+    return failures
 
 
 def _probes(
-    task: str,
+    probe: Callable[[Path, TextDataModule, int], dict[str, Any]],
     config: DictConfig,
     variants: Sequence[Variant],
-    runs: dict[tuple[str, int], Run],
+    runs: Mapping[Key, Run],
     data: TextDataModule,
     seed: int,
 ) -> dict[str, Any]:
-    """Look into the trained models: what their state holds, and when."""
-    found: dict[str, Any] = {}
+    """Apply the probe to the models it is asked for: variant -> what it returned."""
+    probed: dict[str, Any] = {}
     for variant in variants:
         if variant.probe:
             path = runs[variant.key, seed].path
-            known = path.with_suffix(".probe.json")
-            if not known.exists():
+            saved = path.with_suffix(".probe.json")
+            if not saved.exists():
                 batched = data.batched(seed, **variant.config["data"])
-                write_json(known, PROBES[task](path.with_suffix(".ckpt"), batched, config.rows))
-            found[variant.name] = json.loads(known.read_text(encoding="utf-8"))
-    return found
+                write_json(saved, probe(path.with_suffix(".ckpt"), batched, config.rows))
+            probed[variant.name] = json.loads(saved.read_text(encoding="utf-8"))
+    return probed
 
 
 def _seeds(config: DictConfig) -> list[int]:
-    seeds: Any = OmegaConf.to_container(config.seeds) if OmegaConf.is_list(config.seeds) else [config.seeds]
+    seeds = list(config.seeds) if OmegaConf.is_list(config.seeds) else [config.seeds]
     if not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
         raise UserError(f"seeds: wanted whole numbers, 0 or more, for example seeds=0,1,2; got {config.seeds}.")
     if len(set(seeds)) < len(seeds):

@@ -1,4 +1,4 @@
-"""The mistakes and ablations that exist only to lose a comparison; ``configs/variants`` names them.
+"""Mistakes and controls that exist only to lose a comparison: ``configs/variants`` names these models and tasks.
 
 Shapes: B rows, T steps, E embedding size, O hidden size, D directions.
 """
@@ -22,9 +22,9 @@ from lstm_readout.tasks.generate import GenerateTask
 
 
 class PaddedClassifier(Classifier):
-    """The classic mistake: rows padded to the longest, the padding read, and ``output[:, -1]`` taken.
+    """The classic mistake: it pads rows to the longest, reads the padding, and takes ``output[:, -1]``.
 
-    Padding is a vector of zeros, as ``nn.Embedding(padding_idx=...)`` makes it.
+    A padding vector is zero, as ``nn.Embedding(padding_idx=...)`` makes it.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -32,8 +32,13 @@ class PaddedClassifier(Classifier):
         super().__init__(**arguments)
 
     def forward(self, token_ids: Tensor | PackedSequence, perturbation: Tensor | None = None) -> Tensor:
-        """Return logits (B, C) of whole documents and the padding behind them."""
-        assert isinstance(token_ids, PackedSequence)
+        """Return logits (B, C) of whole documents and the padding behind them.
+
+        Raises:
+            TypeError: the documents are not packed.
+        """
+        if not isinstance(token_ids, PackedSequence):
+            raise TypeError(f"token_ids: wanted a PackedSequence, got {type(token_ids).__name__}.")
         vectors = self.encoder.embed(token_ids.data, perturbation)  # (tokens, E)
         vectors, _ = pad_packed_sequence(with_data(token_ids, vectors))
         vectors = self.encoder.input_dropout(vectors)  # (T, B, E)
@@ -42,11 +47,11 @@ class PaddedClassifier(Classifier):
 
 
 class StartFrom(Seq2Seq):
-    """A translator whose decoder gets a part of the encoder's state only.
+    """A translator whose decoder starts from only a part of the encoder's state.
 
     Args:
-        start: ``h``: h_n, and zeros for c_n. ``c``: the reverse. ``zeros``: nothing. ``top``: the top layer's in place
-            of every layer's.
+        start: ``h``: h_n, and zeros for c_n. ``c``: the reverse. ``zeros``: nothing. ``top``: the top layer's state in
+            place of every layer's.
         arguments: see ``Seq2Seq``.
     """
 
@@ -58,18 +63,21 @@ class StartFrom(Seq2Seq):
         """Read whole sources and return what is left of the state."""
         output, h, c = super().read(source_ids)
         if self.start == "top":
-            layers = h.shape[0] // self.bridge.directions
-            h, c = (None if x is None else x[-self.bridge.directions :].repeat(layers, 1, 1) for x in (h, c))
-            return LSTMOutput(output, h, c)  # pyright: ignore[reportArgumentType] (h is there)
+            return LSTMOutput(output, self._top(h), None if c is None else self._top(c))
         h = h if self.start == "h" else torch.zeros_like(h)
         return LSTMOutput(output, h, c if c is None or self.start == "c" else torch.zeros_like(c))
 
+    def _top(self, part: Tensor) -> Tensor:
+        """Return the top layer of (L * D, B, size) in the place of every layer."""
+        directions = self.bridge.directions
+        return part[-directions:].repeat(len(part) // directions, 1, 1)
+
 
 class LastStepTask(GenerateTask):
-    """A language model that learns from the last step of each window only; it is measured at every step."""
+    """A language model that is trained on the last step of each window only, and measured at every step."""
 
     def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
-        """Return the mean over the rows' last steps while training, over all tokens otherwise."""
+        """Return the mean over the rows' last steps in training, over all tokens otherwise."""
         if stage != "train":
             return super().loss(batch, stage)
         rows = int(batch.inputs.batch_sizes[0])
@@ -82,8 +90,8 @@ class LastStepTask(GenerateTask):
 
 
 class ResetTask(GenerateTask):
-    """A language model that starts every window anew, while training and while it is measured."""
+    """A language model that starts every window from a zero state, in training and when measured."""
 
     def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
-        """Return the mean over tokens, the state never carried."""
+        """Return the mean over tokens; the state is never carried."""
         return super().loss(batch._replace(continues=False), stage)

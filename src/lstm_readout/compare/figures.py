@@ -23,7 +23,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
         axes.plot(
             row.mean, place, "X" if wrong else "o", color="black", markerfacecolor="white" if wrong else "black", ms=8
         )
-        if row.against is None and place < len(rows) - 1:
+        if row.difference is None and place < len(rows) - 1:
             axes.axhline(place + 0.5, color="0.8", linewidth=0.8)
     better = comparison.metric.better
     axes.set_yticks(range(len(rows)), [_escaped(row.variant.name) for row in reversed(rows)])
@@ -38,10 +38,10 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
 
 
 def draw_probes(probes: dict[str, Any], folder: Path) -> list[str]:
-    """Draw what was seen inside the trained models; return the names of the SVG files."""
+    """Draw the curves of the probes; return the names of the SVG files."""
     written = []
-    for found in probes.values():
-        for name, curve in found.get("curves", {}).items():
+    for probe in probes.values():
+        for name, curve in probe.get("curves", {}).items():
             figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
             styles = ("-o", "--s", ":^", "-.D", "-v")
             for (label, points), style in zip(curve["lines"].items(), styles * 4, strict=False):

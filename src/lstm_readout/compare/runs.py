@@ -1,30 +1,27 @@
 """One training run of a comparison: a variant and a seed go in, a statistic of every held-out row comes out.
 
-Each finished run is one file in the folder, so that what was computed is never computed again.
+Each finished run is one file, so that an interrupted comparison resumes with the runs that are missing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning import seed_everything
+from lightning import Trainer, seed_everything
 
-from lstm_readout.compare.statistics import bleu_statistic
+from lstm_readout.compare.held_out import held_out_statistics
 from lstm_readout.config.build import bare_trainer, build_data, build_task, task_class_of
 from lstm_readout.config.values import instantiate
-from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
 from lstm_readout.data.module import BATCHING, TextDataModule
-from lstm_readout.data.windows import StreamDataset, evaluation_stream, join_stream
-from lstm_readout.inference.decoding import translate
-from lstm_readout.tasks.base import Task
+from lstm_readout.errors import UserError
 from lstm_readout.training.allocator import keep_freed_memory
 from lstm_readout.training.trainer import quiet_lightning
 
@@ -32,101 +29,98 @@ from lstm_readout.training.trainer import quiet_lightning
 class Run(NamedTuple):
     """What a process needs to train one variant with one seed."""
 
-    config: dict[str, Any]  # resolved, the variant's change made
+    config: dict[str, Any]  # resolved, with the variant's change
     seed: int
     rows: int  # scored at most
-    path: Path  # of the result; without its suffix
-    probe: bool  # keep the trained model, to look into it
+    path: Path  # of the result, without its suffix
+    probe: bool  # save the trained model, for a probe to read
+
+    @property
+    def finished(self) -> bool:
+        """Return whether there is a result."""
+        return self.path.with_suffix(".npz").exists()
+
+    @property
+    def settings(self) -> str:
+        """Return a hash of what decides the result, wherever the folder lies."""
+        trainer = {key: value for key, value in self.config["trainer"].items() if key != "default_root_dir"}
+        plain = json.dumps([self.config | {"trainer": trainer}, self.seed, self.rows], sort_keys=True, default=str)
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+    def result(self) -> Result:
+        """Read the result.
+
+        Raises:
+            UserError: it was measured with other settings.
+        """
+        result = Result.read(self.path)
+        if result.settings not in (None, self.settings):
+            raise UserError(
+                f"'{self.path}.npz' is the result of other settings. Resume with those of the earlier comparison, or "
+                "delete it to train the run again."
+            )
+        return result
 
 
 class Result(NamedTuple):
-    """What came out of it."""
+    """What a run measured."""
 
     statistics: np.ndarray  # (R, k), see ``statistics``
     seconds: float  # of training
     parameters: int
+    settings: str | None = None  # see ``Run.settings``; None in a result of an earlier version
 
     def write(self, path: Path) -> None:
         """Write one file, whole or not at all."""
-        about = {"seconds": self.seconds, "parameters": self.parameters}
+        description = json.dumps({key: value for key, value in self._asdict().items() if key != "statistics"})
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez_compressed(file, statistics=self.statistics, about=np.array(json.dumps(about)))
+            np.savez_compressed(file, statistics=self.statistics, about=np.array(description))
         partial.replace(path.with_suffix(".npz"))
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        """Read it again."""
+        """Read what ``write`` wrote."""
         with np.load(path.with_suffix(".npz")) as file:
             return cls(file["statistics"], **json.loads(str(file["about"])))
 
 
 def perform(run: Run) -> None:
-    """Train, score the held-out rows and write the result."""
+    """Train, score the held-out rows and write the result.
+
+    Raises:
+        UserError: a setting cannot be trained with, or the training diverged.
+    """
     keep_freed_memory()
-    warnings.filterwarnings("ignore", ".*(`val_dataloader`|validation loop|max_epochs).*")
-    config = run.config
-    data = encoded_data(config).batched(run.seed, **config["data"])
+    data = encoded_data(run.config).batched(run.seed, **run.config["data"])
     seed_everything(run.seed, workers=True, verbose=False)
-    task = build_task(config, data)
-    trainer = bare_trainer(
+    task = build_task(run.config, data)
+    trainer = _trainer(run.config, run.path.parent)
+    began = time.perf_counter()
+    trainer.fit(task, datamodule=data)
+    seconds = time.perf_counter() - began
+    statistics = held_out_statistics(task.eval(), data, run.rows)
+    if not np.isfinite(statistics).all():
+        raise UserError("the loss is not finite: the training diverged. Try a smaller optimizer.lr.")
+    if run.probe:
+        trainer.save_checkpoint(run.path.with_suffix(".ckpt"), weights_only=True)
+    parameters = sum(parameter.numel() for parameter in task.model.parameters())
+    Result(statistics, seconds, parameters, run.settings).write(run.path)
+
+
+def _trainer(config: dict[str, Any], folder: Path) -> Trainer:
+    """Return a Trainer that trains a fixed number of epochs: nothing is chosen by validation."""
+    warnings.filterwarnings("ignore", ".*(`val_dataloader`|validation loop|max_epochs).*")
+    return bare_trainer(
         config,
-        default_root_dir=str(run.path.parent),
+        default_root_dir=str(folder),
         callbacks=[instantiate(node) for node in config.get("callbacks", {}).values() if node is not None],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        limit_val_batches=0,  # a fixed number of epochs: nothing is chosen by validation
+        limit_val_batches=0,
     )
-    began = time.perf_counter()
-    trainer.fit(task, datamodule=data)
-    seconds = time.perf_counter() - began
-    task.eval()
-    statistics = np.concatenate([np.asarray(part, dtype=np.float64) for part in _scored(task, data, run.rows)])
-    if run.probe:
-        trainer.save_checkpoint(run.path.with_suffix(".ckpt"), weights_only=True)
-    parameters = sum(parameter.numel() for parameter in task.model.parameters())
-    Result(statistics, seconds, parameters).write(run.path)
-
-
-def held_out(data: TextDataModule) -> str:
-    """Return the split that is scored: test, or validation where there is no test."""
-    return "test" if "test" in data.columns else "validation"
-
-
-def held_out_rows(data: TextDataModule, number: int) -> Iterator[Any]:
-    """Give the held-out rows in batches, the same ones in the same order in every run; at most ``number``."""
-    columns = data.columns[held_out(data)]
-    total = len(columns["label"]) if "label" in columns else len(next(iter(columns.values())).lengths)  # pyright: ignore
-    chosen = np.sort(np.random.default_rng(0).permutation(total)[:number])
-    for start in range(0, len(chosen), data.eval_batch_size):
-        yield data.batch_type.collate(columns, chosen[start : start + data.eval_batch_size])  # pyright: ignore
-
-
-@torch.inference_mode()
-def _scored(task: Task, data: TextDataModule, rows: int) -> Iterator[Any]:
-    """Give the statistics of the held-out rows, batch after batch: each (B, k)."""
-    if task.name == "generate":
-        stream = join_stream(data.columns[held_out(data)]["text"])
-        yield stream_statistics(task, evaluation_stream(stream, data.window))
-        return
-    for batch in held_out_rows(data, rows):
-        if isinstance(batch, ClassifyBatch):
-            correct = (task.model(batch.token_ids).argmax(-1) == batch.labels).double()
-            yield torch.stack((correct, torch.ones_like(correct)), dim=1).numpy()
-        else:
-            assert isinstance(batch, TranslateBatch)
-            tokenizer = task.vocabulary.tokenizers["target"]
-            written = [tokenizer.decode(ids) for ids in translate(task.model, batch.source)]
-            yield [bleu_statistic(*pair) for pair in zip(written, batch.references, strict=True)]
-
-
-@torch.inference_mode()
-def stream_statistics(task: Task, stream: StreamDataset) -> np.ndarray:
-    """Return (nats, tokens) of each window of a stream, the state carried where the task carries it: (windows, 2)."""
-    measured = [task.loss(stream[item], "test") for item in range(len(stream))]
-    return np.array([(float(loss) * tokens, tokens) for loss, tokens in measured])
 
 
 _encoded: dict[str, TextDataModule] = {}  # of this process: reading and encoding a corpus can take as long as a run
@@ -136,8 +130,8 @@ def encoded_data(config: dict[str, Any]) -> TextDataModule:
     """Return the data of a configuration, which this process reads once for all runs on it."""
     rows = {key: value for key, value in config["data"].items() if key not in BATCHING}
     roles = dict(task_class_of(config).roles)
-    begun = [config.get(name) for name in ("init_tokenizer", "init_from")]
-    key = json.dumps([rows, config["tokenizer"], begun[0] and begun, roles, config["seed"]], sort_keys=True)
+    initial = [config.get(name) for name in ("init_tokenizer", "init_from")]
+    key = json.dumps([rows, config["tokenizer"], initial[0] and initial, roles, config["seed"]], sort_keys=True)
     if key not in _encoded:
         _encoded.clear()
         _encoded[key] = build_data(config)
@@ -145,7 +139,7 @@ def encoded_data(config: dict[str, Any]) -> TextDataModule:
 
 
 def quiet_process(threads: int) -> None:
-    """Prepare a process of its own: a number of threads, and no word but the result."""
+    """Prepare a worker process: a number of threads, and no log lines but errors."""
     torch.set_num_threads(threads)
     quiet_lightning()
     for name in ("lstm_readout", "lightning.pytorch", "lightning.fabric"):

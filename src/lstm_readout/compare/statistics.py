@@ -1,6 +1,6 @@
-"""How sure is a difference? Statistics of every held-out row go in; scores, intervals and paired tests come out.
+"""How certain is a difference? Statistics of every held-out row go in; scores, intervals and paired tests come out.
 
-A *statistic* is a row of k numbers whose sum over rows gives the score, so that any resampling of rows can be scored:
+A *statistic* is k numbers per row. Their sums over rows give the score, so any resampling of rows can be scored:
 (correct, 1) for accuracy, (nats, tokens) for the loss, n-gram counts for BLEU.
 Shapes: S seeds, R rows, k numbers, N draws.
 """
@@ -22,11 +22,12 @@ class Metric(NamedTuple):
 
     name: str
     higher_is_better: bool
+    digits: int  # behind the point, in tables
     score: Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> (...)
 
     @property
     def better(self) -> str:
-        """Say which scores are better: higher or lower ones."""
+        """Return which scores are better, ``higher`` or ``lower`` ones."""
         return "higher" if self.higher_is_better else "lower"
 
 
@@ -44,9 +45,9 @@ def _bleu(sums: np.ndarray) -> np.ndarray:
 
 
 METRICS = {
-    "classify": Metric("accuracy", True, _ratio),
-    "translate": Metric("BLEU", True, _bleu),
-    "generate": Metric("loss in nats per token", False, _ratio),
+    "classify": Metric("accuracy", True, 3, _ratio),
+    "translate": Metric("BLEU", True, 2, _bleu),
+    "generate": Metric("loss in nats per token", False, 3, _ratio),
 }
 
 
@@ -56,24 +57,13 @@ def bleu_statistic(translation: str, reference: str) -> list[int]:
     return [score.sys_len, score.ref_len, *score.counts, *score.totals]
 
 
-class Draws(NamedTuple):
-    """The scores of resampled rows and seeds: (N,)."""
-
-    scores: np.ndarray
-
-    def interval(self) -> tuple[float, float]:
-        """Return the middle 95 %."""
-        low, high = np.quantile(self.scores, [0.025, 0.975])
-        return float(low), float(high)
-
-
 def scores(metric: Metric, statistics: np.ndarray) -> np.ndarray:
     """Return the score of each seed: (S, R, k) -> (S,)."""
     return metric.score(statistics.sum(1))
 
 
-def resampled(metric: Metric, statistics: np.ndarray, seed: int = 0) -> Draws:
-    """Draw rows and seeds anew, with replacement, and score each draw: the mean over its seeds.
+def resampled(metric: Metric, statistics: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Draw rows and seeds with replacement, and return the score of each draw: the mean over its seeds.
 
     Two variants resampled with the same ``seed`` get the same rows and seeds in every draw, so their difference is
     paired (Efron and Tibshirani 1993, "An Introduction to the Bootstrap"; Koehn 2004, "Statistical Significance
@@ -82,7 +72,10 @@ def resampled(metric: Metric, statistics: np.ndarray, seed: int = 0) -> Draws:
     Args:
         metric: how sums become a score.
         statistics: (S, R, k).
-        seed: the draws follow from it.
+        seed: of the random draws.
+
+    Returns:
+        (N,)
     """
     seeds, rows, _ = statistics.shape
     random = np.random.default_rng(seed)
@@ -93,7 +86,13 @@ def resampled(metric: Metric, statistics: np.ndarray, seed: int = 0) -> Draws:
         of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=number)  # (chunk, S)
         sums = np.einsum("nr,srk->nsk", of_rows.astype(np.float64), statistics, optimize=True)
         drawn.append((metric.score(sums) * of_seeds).sum(1) / seeds)
-    return Draws(np.concatenate(drawn))
+    return np.concatenate(drawn)
+
+
+def interval(draws: np.ndarray) -> tuple[float, float]:
+    """Return the middle 95 % of resampled scores or differences (N,)."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def p_value(difference: np.ndarray) -> float:

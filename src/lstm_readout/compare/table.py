@@ -8,20 +8,37 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_readout.compare.runs import Result
-from lstm_readout.compare.statistics import Draws, Metric, p_value, resampled, scores
+from lstm_readout.compare.statistics import DRAWS, Metric, interval, p_value, resampled, scores
 from lstm_readout.compare.variants import Variant
+
+HEADS = ["variant", "score", "by seed", "measured by", "difference", "p", ""]
+
+
+class Difference(NamedTuple):
+    """A variant's score less that of the one it is compared with, on the same rows and seeds."""
+
+    against: str  # name of the other
+    mean: float  # negative is always worse
+    interval: tuple[float, float]  # 95 %
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """Return ``better``, ``worse``, ``same``, or ``unsure`` where p is 0.05 or more."""
+        if self.interval == (0.0, 0.0):
+            return "same"
+        if self.p >= 0.05:
+            return "unsure"
+        return "worse" if self.mean < 0 else "better"
 
 
 class Row(NamedTuple):
     """One variant's line of the table."""
 
     variant: Variant
-    scores: list[float]  # one a seed
+    scores: list[float]  # one per seed
     interval: tuple[float, float]  # of the mean, 95 %
-    against: str | None  # name of the right one
-    difference: float | None  # to it; negative is always worse
-    difference_interval: tuple[float, float] | None
-    p: float | None
+    difference: Difference | None  # None: others are compared with it
     seconds: float  # of training, mean
     parameters: int
 
@@ -30,19 +47,9 @@ class Row(NamedTuple):
         """Return the mean over seeds."""
         return float(np.mean(self.scores))
 
-    @property
-    def verdict(self) -> str:
-        """Say whether it is better or worse than the right one; ``unsure`` where p is 0.05 or more."""
-        if self.p is None or self.difference is None:
-            return ""
-        if self.difference_interval == (0.0, 0.0):
-            return "same"
-        if self.p >= 0.05:
-            return "unsure"
-        return "worse" if self.difference < 0 else "better"
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
+        difference = self.difference
         return {
             "key": self.variant.key,
             "name": self.variant.name,
@@ -51,18 +58,37 @@ class Row(NamedTuple):
             "scores": self.scores,
             "mean": self.mean,
             "interval": list(self.interval),
-            "against": self.against,
-            "difference": self.difference,
-            "difference_interval": None if self.difference_interval is None else list(self.difference_interval),
-            "p": self.p,
-            "verdict": self.verdict,
+            "against": difference and difference.against,
+            "difference": difference and difference.mean,
+            "difference_interval": difference and list(difference.interval),
+            "p": difference and difference.p,
+            "verdict": difference.verdict if difference else "",
             "seconds": self.seconds,
             "parameters": self.parameters,
         }
 
+    def cells(self, digits: int) -> list[str]:
+        """Return the cells below ``HEADS``, with this number of digits behind the point."""
+        own = f"{self.mean:.{digits}f} {_brackets(self.interval, f'.{digits}f')}"
+        by_seed = " ".join(f"{score:.{digits}f}" for score in self.scores)
+        if self.difference is None:
+            return [self.variant.name, own, by_seed, "", "", "", ""]
+        against, mean, bounds, p = self.difference
+        difference = f"{mean:+.{digits}f} {_brackets(bounds, f'+.{digits}f')}"
+        shown = "< 0.001" if p <= 1 / DRAWS else f"{p:.3f}"
+        return [self.variant.name, own, by_seed, against, difference, shown, self.difference.verdict]
+
+
+class Failure(NamedTuple):
+    """A run that ended with an error; its variant is not in the table."""
+
+    variant: str  # name
+    seed: int
+    error: str
+
 
 class Comparison(NamedTuple):
-    """The whole table, and what it is of."""
+    """The whole table, and what it describes."""
 
     task: str
     split: str
@@ -70,41 +96,43 @@ class Comparison(NamedTuple):
     seeds: list[int]
     scored: int  # held-out rows; windows of a stream
     rows: list[Row]
+    failures: list[Failure]
 
-    def failed(self) -> list[Row]:
+    @property
+    def unit(self) -> str:
+        """Return what is scored: ``rows`` or ``windows``."""
+        return "windows" if self.task == "generate" else "rows"
+
+    def unexpected(self) -> list[Row]:
         """Return the mistakes that did not lose as they should have."""
-        return [row for row in self.rows if row.variant.wrong and row.verdict != "worse"]
+        return [
+            row for row in self.rows if row.variant.wrong and not (row.difference and row.difference.verdict == "worse")
+        ]
 
 
 def compared(
     metric: Metric, variants: Sequence[Variant], seeds: Sequence[int], results: Mapping[tuple[str, int], Result]
 ) -> list[Row]:
-    """Score every variant, and measure it by the right one on the same rows and seeds."""
-    statistics = {v.key: np.stack([results[v.key, seed].statistics for seed in seeds]) for v in variants}
-    draws = {v.key: resampled(metric, statistics[v.key]) for v in variants}
-    names = {v.key: v.name for v in variants}
+    """Score every variant, and compare it with the one it names in ``against``."""
+    names = {variant.key: variant.name for variant in variants}
+    statistics = {key: np.stack([results[key, seed].statistics for seed in seeds]) for key in names}
+    draws = {key: resampled(metric, statistics[key]) for key in names}
+    means = {key: scores(metric, statistics[key]) for key in names}
     sign = 1 if metric.higher_is_better else -1
     rows = []
     for variant in variants:
-        own = scores(metric, statistics[variant.key])
-        difference = interval = p = None
-        if variant.against is not None:
-            right = scores(metric, statistics[variant.against])
-            drawn = Draws(sign * (draws[variant.key].scores - draws[variant.against].scores))
-            difference = float(sign * (own.mean() - right.mean()))
-            interval, p = drawn.interval(), p_value(drawn.scores)
-        of_seeds = [results[variant.key, seed] for seed in seeds]
-        rows.append(
-            Row(
-                variant=variant,
-                scores=own.tolist(),
-                interval=draws[variant.key].interval(),
-                against=None if variant.against is None else names[variant.against],
-                difference=difference,
-                difference_interval=interval,
-                p=p,
-                seconds=float(np.mean([result.seconds for result in of_seeds])),
-                parameters=of_seeds[0].parameters,
-            )
-        )
+        key, against = variant.key, variant.against
+        difference = None
+        if against is not None:
+            drawn = sign * (draws[key] - draws[against])
+            mean = float(sign * (means[key].mean() - means[against].mean()))
+            difference = Difference(names[against], mean, interval(drawn), p_value(drawn))
+        of_seeds = [results[key, seed] for seed in seeds]
+        seconds = float(np.mean([result.seconds for result in of_seeds]))
+        own = (means[key].tolist(), interval(draws[key]))
+        rows.append(Row(variant, *own, difference, seconds, of_seeds[0].parameters))
     return rows
+
+
+def _brackets(bounds: tuple[float, float], form: str) -> str:
+    return f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"

@@ -1,30 +1,36 @@
-"""What is trained: the ``variants`` of a configuration go in, one checked configuration each comes out."""
+"""What is trained: the ``variants`` of a configuration go in, one checked configuration for each comes out."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.config.build import build_task
 from lstm_readout.config.check import check_targets
+from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 
+_FIELDS = ("name", "against", "wrong", "probe", "change")
+_CHECKED = ("data", "model", "task", "optimizer", "scheduler", "trainer", "callbacks")
+_TRAINED = (*_CHECKED, "tokenizer", "vectors", "seed", "init_from", "init_into", "init_tokenizer")
+
 
 class Variant(NamedTuple):
-    """One way to read the LSTM."""
+    """One configuration of a comparison."""
 
     key: str
-    name: str  # as the table shows it
-    against: str | None  # key of the right one it is measured by; None: others are measured by it
+    name: str  # in the table
+    against: str | None  # key of the variant it is compared with; None: others are compared with it
     wrong: bool  # a mistake, expected to lose
-    probe: bool  # its first seed's model is looked into
+    probe: bool  # the model of its first seed is examined
     change: dict[str, Any]  # what it changes in the configuration
-    config: dict[str, Any]  # resolved, the change made
+    config: dict[str, Any]  # resolved, with the change
 
     @property
     def overrides(self) -> list[str]:
@@ -33,32 +39,33 @@ class Variant(NamedTuple):
 
 
 def read_variants(config: DictConfig, data: TextDataModule) -> list[Variant]:
-    """Return the variants in their order; one that does not fit the configuration is left out, and said so.
+    """Return the variants in their order.
+
+    One that does not fit the configuration, or changes nothing in it, is left out, and the log says so.
 
     Raises:
-        UserError: a variant is not described as it must be, or nothing is left to compare with.
+        UserError: a variant is not described as it must be, or there is none.
     """
-    described = {key: node for key, node in (config.get("variants") or {}).items() if node is not None}
     variants: dict[str, Variant] = {}
-    for key, node in described.items():
-        variant = _variant(str(key), node, config)
-        if variant.against is not None and variant.against not in variants:
-            known = [name for name, one in variants.items() if one.against is None]
-            raise UserError(
-                f"variants.{key}.against: there is no '{variant.against}' before it that stands for itself. "
-                f"{did_you_mean(variant.against, known)}"
-            )
-        try:
-            check_targets(
-                OmegaConf.create({name: variant.config[name] for name in ("data", "model", "task", "trainer")})
-            )
-            build_task(variant.config, data)  # what cannot be built is told before anything is trained
-        except UserError as error:
-            if variant.against is None:
-                raise UserError(f"variants.{key}: {error}") from error
-            log.warning("left out: %s (%s)", variant.name, error)
+    unchanged: list[str] = []
+    for key, node in (config.get("variants") or {}).items():
+        if node is None:
             continue
-        variants[str(key)] = variant
+        variant = _variant(str(key), node, config)
+        if variant.against is None:
+            _check(variant, data, f"variants.{key}: ")
+        elif _trained(variant) == _trained(_against(variant, variants)):
+            unchanged.append(variant.name)
+            continue
+        else:
+            try:
+                _check(variant, data)
+            except UserError as error:
+                log.warning("left out: %s (%s)", variant.name, error)
+                continue
+        variants[variant.key] = variant
+    if unchanged:
+        log.info("left out, because they change nothing here: %s", ", ".join(unchanged))
     if not variants:
         raise UserError("variants: there is none. Choose one, for example variants=classify.")
     return list(variants.values())
@@ -67,28 +74,47 @@ def read_variants(config: DictConfig, data: TextDataModule) -> list[Variant]:
 def _variant(key: str, node: Any, config: DictConfig) -> Variant:
     if not OmegaConf.is_dict(node):
         raise UserError(f"variants.{key}: wanted name, change and, if it is measured by another, against; got {node}.")
-    unknown = set(node) - {"name", "against", "wrong", "probe", "change"}
+    unknown = sorted(set(node) - set(_FIELDS))
     if unknown:
-        raise UserError(
-            f"variants.{key}: there is no '{sorted(unknown)[0]}' here. Valid: name, against, wrong, probe, change."
-        )
-    change: dict[str, Any] = OmegaConf.to_container(node.get("change") or OmegaConf.create({}))  # pyright: ignore
-    merged = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(config, resolve=False)), change)
-    assert isinstance(merged, DictConfig)
-    keys = ("task", "model", "data", "tokenizer", "vectors", "optimizer", "scheduler", "trainer", "callbacks", "seed")
-    keys += ("init_from", "init_into", "init_tokenizer")
-    plain: dict[str, Any] = OmegaConf.to_container(  # pyright: ignore[reportAssignmentType]
-        OmegaConf.masked_copy(merged, [name for name in keys if name in merged]), resolve=True
-    )
+        raise UserError(f"variants.{key}: there is no '{unknown[0]}' here. Valid: {', '.join(_FIELDS)}.")
+    change = plain_values(node.get("change") or OmegaConf.create({}), resolve=False)
+    changed = cast(DictConfig, OmegaConf.merge(OmegaConf.create(plain_values(config, resolve=False)), change))
+    names = [name for name in _TRAINED if name in changed]
     return Variant(
-        key,
-        str(node.get("name", key)),
-        node.get("against"),
-        bool(node.get("wrong")),
-        bool(node.get("probe")),
-        change,
-        plain,
+        key=key,
+        name=str(node.get("name", key)),
+        against=node.get("against"),
+        wrong=bool(node.get("wrong")),
+        probe=bool(node.get("probe")),
+        change=change,
+        config=plain_values(OmegaConf.masked_copy(changed, names)),
     )
+
+
+def _against(variant: Variant, earlier: Mapping[str, Variant]) -> Variant:
+    """Return the variant that this one is compared with."""
+    known = {key: one for key, one in earlier.items() if one.against is None}
+    if variant.against not in known:
+        raise UserError(
+            f"variants.{variant.key}.against: there is no '{variant.against}' before it that stands for itself. "
+            f"{did_you_mean(str(variant.against), known)}"
+        )
+    return known[variant.against]
+
+
+def _trained(variant: Variant) -> dict[str, Any]:
+    """Return what decides its training; a callback of null is the same as none."""
+    callbacks = {name: node for name, node in variant.config.get("callbacks", {}).items() if node is not None}
+    return variant.config | {"callbacks": callbacks}
+
+
+def _check(variant: Variant, data: TextDataModule, where: str = "") -> None:
+    """Build the model, so that what cannot be built is refused before anything is trained."""
+    try:
+        check_targets(OmegaConf.create({name: variant.config[name] for name in _CHECKED if name in variant.config}))
+        build_task(variant.config, data)
+    except UserError as error:
+        raise UserError(f"{where}{error}") from error
 
 
 def _flat(change: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
