@@ -1,16 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, get_type_hints
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 from torch.testing import assert_close
 
+from lstm_readout.config.check import check_targets
+from lstm_readout.config.signature import parameters_of
 from lstm_readout.errors import UserError
 from lstm_readout.models import Encoder
-from lstm_readout.nn.lstm import LSTMOutput
+from lstm_readout.nn.encoder import EncoderArguments
+from lstm_readout.nn.lstm import LSTM, LSTMArguments, LSTMOutput
 
 V, E, H = 12, 40, 5
 ROWS = [torch.tensor(row) for row in ([3, 4, 3], [5, 3, 4, 6, 3], [7])]
@@ -88,3 +93,31 @@ def test_dropouts_are_off_in_eval_mode():
 def test_a_rate_out_of_range_is_refused(name, rate):
     with pytest.raises(UserError, match=f"{name}: wanted 0 or more and less than 1, got {rate}"):
         build(**{name: rate})
+
+
+def arguments_of(function):
+    """Return the keyword arguments of a function and their kinds, without what its TypedDict brings."""
+    hints = get_type_hints(function)
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: hints[p.name] for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_the_typed_dicts_say_what_the_constructors_take():
+    of_lstm, of_encoder = arguments_of(LSTM.__init__), arguments_of(Encoder.__init__)
+    assert get_type_hints(LSTMArguments) == of_lstm
+    assert get_type_hints(EncoderArguments) == {k: v for k, v in of_encoder.items() if k != "vocab_size"} | of_lstm
+    assert parameters_of("lstm_readout.nn.encoder.Encoder").kinds == of_encoder | of_lstm
+
+
+@pytest.mark.parametrize(
+    "target", ["models.Classifier", "models.LanguageModel", "models.Seq2Seq", "nn.encoder.Encoder"]
+)
+def test_an_option_of_the_lstm_is_checked_wherever_it_is_passed_on(target):
+    model = {"_target_": f"lstm_readout.{target}", "num_leyers": 2, "cell": "lstn", "bidirectional": "yes"}
+    with pytest.raises(UserError) as error:
+        check_targets(OmegaConf.create({"model": model}))
+    name = target.rpartition(".")[2]
+    unknown, cell, switch = str(error.value).splitlines()
+    assert unknown.startswith(f"model.num_leyers: {name} takes no 'num_leyers'. Did you mean 'num_layers'? Valid: ")
+    assert cell == "model.cell: got 'lstn'. Did you mean 'lstm'? Valid: gru, lstm, rnn."
+    assert switch == "model.bidirectional: wanted bool, got 'yes' (str). Write true or false."

@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 from lstm_readout import LSTM, LSTMState
 from lstm_readout.errors import UserError
-from lstm_readout.nn.dense_blocks import lay_out
+from lstm_readout.nn.block_layout import lay_out
 from lstm_readout.nn.packed import each_token
 
 I, H = 3, 4  # noqa: E741 - the letters of the shapes

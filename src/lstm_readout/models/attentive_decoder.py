@@ -140,8 +140,8 @@ class AttentiveDecoder(LanguageModel):
                 )
             keys = EncoderArguments.__optional_keys__
             of_encoder = {key: value for key, value in language_model.items() if key in keys}
-            width = self.encoder.embedding.embedding_dim + size
-            self.encoder.lstm = Encoder(vocab_size=1, **{**of_encoder, "embedding_size": width}).lstm
+            of_encoder["embedding_size"] = self.encoder.embedding.embedding_dim + size
+            self.encoder.lstm = Encoder(vocab_size=1, **of_encoder).lstm
 
     def begin(self, state: LSTMState, output: PackedSequence) -> AttentiveState:
         """Return the first state: (h_0, c_0) of N sources, and the encoder's output at all of their steps."""

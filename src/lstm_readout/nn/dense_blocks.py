@@ -1,105 +1,147 @@
-"""Ragged rows through dense kernels: packed data goes in, its steps cut into dense blocks come out, and are run.
+"""``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` and its input go in, its results come out, computed by dense kernels.
 
-Inside ``PackedSequence.data`` the steps that share one entry of ``batch_sizes`` are one contiguous (steps, rows, I)
-block, which a dense kernel takes as it lies. A block that is cut longer runs rows that have ended: there an LSTM's cell
-state is held by one extra input feature that closes the input gate and opens the forget gate, and h is read where the
-row ended.
+Packed rows are cut into dense blocks of steps (``block_layout.py``), and each layer and direction runs over them. Where
+a block is longer than a row, one extra input feature holds an LSTM's cell state once the row has ended: it closes the
+input gate and opens the forget gate. h is read where the row ended.
 
-Shapes: B rows, T steps, I features in, O features out, H hidden_size.
+Shapes: B rows, T steps, I features in, O features out, H hidden_size, L layers, D directions.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
 
-from lstm_readout.nn.packed import lengths_of
+from lstm_readout.nn.block_layout import Engine, Layout, lay_out
+from lstm_readout.nn.dropout import SequenceDropout
+from lstm_readout.nn.packed import reversal, with_data
 
-Engine = Literal["auto", "runs", "padded", "packed"]
-Kernel = Callable[[Tensor, list[Tensor]], tuple[Tensor, ...]]  # (T, B, I) and h, (c) -> (T, B, O) and h, (c)
-
-COPYING = 0.05  # what it costs to move a token into blocks and out again, as a share of running it: 128 units, two CPUs
-HOLD = 1000.0  # added to a gate: sigmoid gives exactly 1, of the negative exactly 0
-
-
-class Layout(NamedTuple):
-    """Where packed tokens stand in dense blocks, one after another."""
-
-    rows: list[int]  # of each block, descending
-    steps: list[int]  # of each block
-    last: Sequence[
-        Tensor | None
-    ]  # of each block (rows,): the last of its steps that is real; None: its last for all rows
-    places: Tensor | None  # (tokens,) where each packed token stands; None: all where they are, nothing is padded
+State = list[Tensor]  # [h] of nn.GRU and nn.RNN, [h, c] of nn.LSTM
+_Input = TypeVar("_Input", bound=Tensor | PackedSequence)
+_Kernel = Callable[[Tensor, State], tuple[Tensor, ...]]  # (T, B, I) and h, (c) -> (T, B, O) and h, (c)
+_HOLD = 1000.0  # added to a gate: sigmoid gives exactly 1, of the negative exactly 0
 
 
-def cost_of_a_block(engine: Engine, hidden_size: int) -> float:
-    """Return what it costs to begin a block, in rows that could run for one step instead.
+class ExtraDropout(NamedTuple):
+    """What is dropped in training that PyTorch's own call cannot drop; see ``LSTM``."""
 
-    A kernel lays out its weights each time, and adds their gradient to that of the other blocks: as much as running
-    about 80 rows for one step, and more where a step is short. Measured from 64 to 512 units on two CPUs.
-    """
-    return {"runs": 0.0, "padded": math.inf}.get(engine, 80 + 8000 / hidden_size)
+    weight_drop: float
+    locked: bool  # the dropout between layers
 
 
-def lay_out(batch_sizes: Tensor, block_cost: float) -> Layout:
-    """Cut packed steps into the blocks that cost least together."""
-    sizes, counts = (x.tolist() for x in torch.unique_consecutive(batch_sizes, return_counts=True))
-    first = _cut(sizes, counts, block_cost)
-    rows = [sizes[run] for run in first]
-    steps = [sum(counts[a:b]) for a, b in pairwise([*first, len(sizes)])]
-    if len(first) == len(sizes):
-        return Layout(rows, steps, [None] * len(rows), None)
-    lengths, start, last = lengths_of(batch_sizes), 0, []
-    for row, step in zip(rows, steps, strict=True):
-        last.append((lengths[:row] - start).clamp(max=step) - 1)
-        start += step
-    widths = torch.tensor(rows).repeat_interleave(torch.tensor(steps))  # (T,) rows that each step has now
-    moved = (widths.cumsum(0) - widths) - (batch_sizes.cumsum(0) - batch_sizes)  # (T,)
-    return Layout(rows, steps, last, torch.arange(int(batch_sizes.sum())) + moved.repeat_interleave(batch_sizes))
+def runs_in_blocks(engine: Engine, input: Tensor | PackedSequence) -> bool:
+    """Say whether the engine runs this input in dense blocks; a Tensor is dense as it is."""
+    if isinstance(input, Tensor):
+        return False
+    return input.data.device.type == "cpu" if engine == "auto" else engine != "packed"
 
 
-def _cut(sizes: list[int], counts: list[int], block_cost: float) -> list[int]:
-    """Return which runs of equal batch size begin a block, found from the last run to the first."""
-    number = len(sizes)
-    every = list(range(number))
-    if block_cost in (0.0, math.inf):
-        return every if block_cost == 0.0 else [0]
-    begins = [*accumulate(counts, initial=0)]  # the step at which a run begins
-    cheapest, ends = [0.0] * (number + 1), [number] * number  # of all runs from each on; of the block it begins
-    for run in reversed(every):
-        rows, begin = sizes[run], begins[run]
-        costs = [rows * (begins[end] - begin) + cheapest[end] for end in range(run + 1, number + 1)]
-        cheapest[run] = block_cost + min(costs)
-        ends[run] = run + 1 + costs.index(min(costs))
-    tokens = sum(size * count for size, count in zip(sizes, counts, strict=True))
-    if number * block_cost + tokens <= cheapest[0] + COPYING * tokens:
-        return every
-    first = [0]
-    while ends[first[-1]] < number:
-        first.append(ends[first[-1]])
-    return first
+def run_torch(rnn: nn.RNNBase, input: _Input, state: State | None) -> tuple[_Input, State]:
+    """Call ``rnn`` itself: output, and [h_n] or [h_n, c_n]."""
+    first = None if state is None else state[0] if len(state) == 1 else tuple(state)
+    output, last = rnn(input, first)
+    return output, list(last) if isinstance(rnn, nn.LSTM) else [last]
 
 
 def run_blocks(
-    data: Tensor, layout: Layout, state: list[Tensor], kernel: Kernel, holds: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """Run one layer in one direction over packed data.
+    rnn: nn.RNNBase,
+    input: Tensor | PackedSequence,
+    state: State | None,
+    block_cost: float,
+    extra: ExtraDropout | None = None,
+) -> tuple[Tensor | PackedSequence, State]:
+    """Return what ``run_torch`` does, computed in dense blocks.
 
     Args:
-        data: (tokens, I), the steps that are to be run first standing first.
+        rnn: the module, which gives sizes, weights and its dropout between layers.
+        input: packed (tokens, I), or a Tensor (T, B, I), (B, T, I) with ``batch_first``, or (T, I) of one row.
+        state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; None: zeros.
+        block_cost: see ``lay_out``.
+        extra: dropout of this call.
+
+    Raises:
+        RuntimeError: for a state of another shape.
+    """
+    if isinstance(input, PackedSequence):
+        return _run_packed(rnn, input, state, block_cost, extra)
+    no_batch = input.dim() == 2
+    time = 1 if rnn.batch_first and not no_batch else 0
+    steps = input.unsqueeze(1) if no_batch else input.transpose(0, time)  # (T, B, I)
+    packed = PackedSequence(steps.flatten(0, 1), torch.full((len(steps),), steps.shape[1]))
+    if no_batch and state is not None:
+        state = [part.unsqueeze(1) for part in state]
+    packed_output, last = _run_packed(rnn, packed, state, block_cost, extra)
+    output = packed_output.data.unflatten(0, steps.shape[:2])
+    if no_batch:
+        return output.squeeze(1), [part.squeeze(1) for part in last]
+    return output.transpose(0, time), last
+
+
+def _run_packed(
+    rnn: nn.RNNBase, packed: PackedSequence, state: State | None, block_cost: float, extra: ExtraDropout | None
+) -> tuple[PackedSequence, State]:
+    if packed.batch_sizes[0] == packed.batch_sizes[-1] and extra is None:
+        data, last = _run_one_length(rnn, packed, state)
+    else:
+        data, last = _run_layers(rnn, packed, state, block_cost, extra)
+    if packed.unsorted_indices is not None:
+        last = [part[:, packed.unsorted_indices] for part in last]
+    return with_data(packed, data), last
+
+
+def _run_one_length(rnn: nn.RNNBase, packed: PackedSequence, state: State | None) -> tuple[Tensor, State]:
+    """Run rows of one length as the Tensor that they are: one call for all layers and directions."""
+    first = None if state is None else _first_state(rnn, packed, state)
+    time = 1 if rnn.batch_first else 0
+    steps = packed.data.unflatten(0, (-1, int(packed.batch_sizes[0]))).transpose(0, time)
+    output, last = run_torch(rnn, steps, first)
+    return output.transpose(0, time).flatten(0, 1), last
+
+
+def _run_layers(
+    rnn: nn.RNNBase, packed: PackedSequence, state: State | None, block_cost: float, extra: ExtraDropout | None
+) -> tuple[Tensor, State]:
+    """Run layer after layer, direction after direction: output (tokens, D * O), and the last state as packed."""
+    first = _first_state(rnn, packed, state)
+    layout = lay_out(packed.batch_sizes, block_cost)
+    orders = [None, reversal(packed)] if rnn.bidirectional else [None]
+    holds = isinstance(rnn, nn.LSTM) and layout.places is not None
+    between = SequenceDropout(rnn.dropout, locked=extra is not None and extra.locked).train(rnn.training)
+    data, finals = packed.data, list[State]()  # finals: of each layer and direction
+    for layer in range(rnn.num_layers):
+        if layer:
+            data = between(with_data(packed, data)).data
+        outputs = []
+        for order in orders:
+            index = len(finals)
+            weights = _weights(rnn, index, extra, holds)
+            own = [part[index : index + 1] for part in first]
+            turned = data if order is None else data.index_select(0, order)
+            output, final = _run_layer(turned, layout, own, partial(_dense, rnn, weights), holds)
+            outputs.append(output if order is None else output.index_select(0, order))
+            finals.append(final)
+        data = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)  # (tokens, D * O)
+    return data, [torch.cat(parts) for parts in zip(*finals, strict=True)]  # each (L * D, B, O or H)
+
+
+def _run_layer(data: Tensor, layout: Layout, state: State, kernel: _Kernel, holds: bool) -> tuple[Tensor, State]:
+    """Run one layer in one direction.
+
+    Args:
+        data: (tokens, I), the steps that run first standing first.
         layout: its blocks.
         state: h (1, B, O), and c (1, B, H) for an LSTM.
-        kernel: the dense kernel; where ``holds`` and something is padded, it gets (T, B, I + 1).
-        holds: whether the kernel has a cell state to hold.
+        kernel: the dense kernel; it gets (T, B, I + 1) where ``holds``.
+        holds: whether there is padding and a cell state to hold through it.
 
     Returns:
-        output (tokens, O), and every row's state at its own last step.
+        output (tokens, O), and the state of each row at its own last step.
     """
     places = layout.places
     if places is not None:
@@ -128,7 +170,39 @@ def run_blocks(
     return output, [torch.cat(parts, dim=1) for parts in zip(*reversed(ended), strict=True)]
 
 
-def holding(weight: Tensor) -> Tensor:
-    """Return an LSTM's input weights (4H, I) with the column that holds the cell state: (4H, I + 1)."""
-    gates = weight.new_tensor([-HOLD, HOLD, 0.0, 0.0])  # PyTorch's order: input, forget, cell, output
-    return torch.cat((weight, gates.repeat_interleave(len(weight) // 4).unsqueeze(1)), dim=1)
+def _first_state(rnn: nn.RNNBase, packed: PackedSequence, state: State | None) -> State:
+    """Return h_0, and c_0 for an LSTM, in the packed order: each (L * D, B, size)."""
+    rnn.check_input(packed.data, packed.batch_sizes)
+    number = rnn.num_layers * (2 if rnn.bidirectional else 1)
+    sizes = [rnn.proj_size or rnn.hidden_size] + [rnn.hidden_size] * isinstance(rnn, nn.LSTM)
+    shapes = [(number, int(packed.batch_sizes[0]), size) for size in sizes]
+    if state is None:
+        return [packed.data.new_zeros(shape) for shape in shapes]
+    got = [tuple(part.shape) for part in state]
+    if got != shapes:  # the kernels below trust what they get
+        cell = type(rnn).__name__.lower()
+        raise RuntimeError(f"state: wanted shapes {shapes} for cell={cell}, got {got}.")
+    if packed.sorted_indices is not None:
+        state = [part[:, packed.sorted_indices] for part in state]
+    return state
+
+
+def _weights(rnn: nn.RNNBase, index: int, extra: ExtraDropout | None, holds: bool) -> list[Tensor]:
+    """Return W_ih, W_hh, then biases and projection, of one layer and direction, as this call uses them."""
+    weights: list[Tensor] = list(rnn.all_weights[index])
+    if extra is not None:
+        weights[1] = dropout(weights[1], extra.weight_drop)
+    if holds:  # one more column, which holds the cell state: (4H, I + 1)
+        gates = weights[0].new_tensor([-_HOLD, _HOLD, 0.0, 0.0])  # PyTorch's order: input, forget, cell, output
+        column = gates.repeat_interleave(len(weights[0]) // 4).unsqueeze(1)
+        weights[0] = torch.cat((weights[0], column), dim=1)
+    return weights
+
+
+def _dense(rnn: nn.RNNBase, weights: list[Tensor], input: Tensor, state: State) -> tuple[Tensor, ...]:
+    """Run one layer, one direction, all rows of one length: what ``rnn`` calls, with the weights handed in."""
+    options = (rnn.bias, 1, 0.0, rnn.training, False, False)
+    if isinstance(rnn, nn.LSTM):
+        return torch.lstm(input, state, weights, *options)  # output, h, c
+    kernel = torch.gru if isinstance(rnn, nn.GRU) else torch.rnn_tanh
+    return kernel(input, state[0], weights, *options)  # output, h

@@ -1,4 +1,4 @@
-"""Token ids go in, ``LSTMOutput`` comes out: an embedding and an LSTM, which all three models hold.
+"""Token ids go in, ``LSTMOutput`` comes out: an embedding and an LSTM, which all three models contain.
 
 Shapes: B rows, T steps, E embedding_size; packed data is (tokens, ...), the steps of all rows one after another.
 """
@@ -6,37 +6,23 @@ Shapes: B rows, T steps, E embedding_size; packed data is (tokens, ...), the ste
 from __future__ import annotations
 
 from functools import partial
-from typing import TypedDict
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+from typing_extensions import Unpack
 
 from lstm_readout.errors import UserError
-from lstm_readout.nn.dense_blocks import Engine
 from lstm_readout.nn.dropout import SequenceDropout
-from lstm_readout.nn.lstm import LSTM, Cell, LSTMOutput, LSTMState, RecurrentInit
+from lstm_readout.nn.lstm import LSTM, LSTMArguments, LSTMOutput, LSTMState
 from lstm_readout.nn.packed import each_token
 
 
-class EncoderArguments(TypedDict, total=False):
+class EncoderArguments(LSTMArguments, total=False):
     """Every size and switch of an ``Encoder``, by name: what ``model.…`` sets from the command line."""
 
     embedding_size: int
     embedding_std: float
     hidden_size: int
-    num_layers: int
-    bias: bool
-    batch_first: bool
-    dropout: float
-    bidirectional: bool
-    proj_size: int
-    cell: Cell
-    forget_bias: float
-    chrono_init: float
-    recurrent_init: RecurrentInit
-    weight_drop: float
-    locked_dropout: bool
-    engine: Engine
     word_dropout: float
     input_dropout: float
 
@@ -47,15 +33,16 @@ class Encoder(nn.Module):
     Args:
         vocab_size: number of token ids.
         embedding_size: E, which is the LSTM's ``input_size``.
-        embedding_std: scale of the first, random embedding; 1 is that of ``nn.Embedding``.
-        hidden_size: see ``LSTM``, as for num_layers, bias, batch_first, dropout, bidirectional, proj_size, cell,
-            forget_bias, chrono_init, recurrent_init, weight_drop, locked_dropout and engine.
-        word_dropout: probability that a word is left out wherever it stands in the batch (a zeroed row of the
-            embedding matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
-        input_dropout: probability for each feature of the embedding, one mask a row for all of its steps (same source).
+        embedding_std: standard deviation of the random embedding; ``nn.Embedding`` has 1.
+        hidden_size: see ``LSTM``.
+        word_dropout: probability that a word is dropped wherever it occurs in the batch (a zeroed row of the embedding
+            matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
+        input_dropout: probability for each feature of the embedding, one mask per row for all of its steps (same
+            source).
+        lstm: the further arguments of ``LSTM``.
 
     Raises:
-        UserError: for ``word_dropout`` or ``input_dropout`` out of range.
+        UserError: for ``word_dropout`` or ``input_dropout`` out of range, or as ``LSTM``.
     """
 
     def __init__(
@@ -65,47 +52,19 @@ class Encoder(nn.Module):
         embedding_size: int = 128,
         embedding_std: float = 1.0,
         hidden_size: int = 128,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        cell: Cell = "lstm",
-        forget_bias: float = 0.0,
-        chrono_init: float = 0.0,
-        recurrent_init: RecurrentInit = "uniform",
-        weight_drop: float = 0.0,
-        locked_dropout: bool = False,
-        engine: Engine = "auto",
         word_dropout: float = 0.0,
         input_dropout: float = 0.0,
+        **lstm: Unpack[LSTMArguments],
     ) -> None:
         super().__init__()
         for name, rate in (("word_dropout", word_dropout), ("input_dropout", input_dropout)):
             if not 0 <= rate < 1:
                 raise UserError(f"{name}: wanted 0 or more and less than 1, got {rate}.")
         self.word_dropout = word_dropout
-        self.input_dropout = SequenceDropout(input_dropout, batch_first=batch_first)
+        self.input_dropout = SequenceDropout(input_dropout, batch_first=lstm.get("batch_first", False))
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=embedding_std)
-        self.lstm = LSTM(
-            embedding_size,
-            hidden_size,
-            num_layers=num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            proj_size=proj_size,
-            cell=cell,
-            forget_bias=forget_bias,
-            chrono_init=chrono_init,
-            recurrent_init=recurrent_init,
-            weight_drop=weight_drop,
-            locked_dropout=locked_dropout,
-            engine=engine,
-        )
+        self.lstm = LSTM(embedding_size, hidden_size, **lstm)
 
     def forward(
         self,
@@ -121,7 +80,7 @@ class Encoder(nn.Module):
         return self.lstm(self.input_dropout(vectors), state)
 
     def embed(self, token_ids: Tensor, perturbation: Tensor | None = None) -> Tensor:
-        """Look up (...) ids as (..., E) vectors, words left out at random while training."""
+        """Look up (...) ids as (..., E) vectors, with some words dropped in training."""
         vectors = self.embedding(token_ids)
         if self.training and self.word_dropout:
             kept = vectors.new_empty(self.embedding.num_embeddings, 1).bernoulli_(1 - self.word_dropout)

@@ -1,6 +1,6 @@
-"""The LSTM and its answer: token vectors go in, ``LSTMOutput(output, h_n, c_n)`` comes out.
+"""The LSTM and its results: token vectors go in, ``LSTMOutput(output, h_n, c_n)`` comes out.
 
-``output`` holds the top layer at every step; ``h_n`` and ``c_n`` hold every layer at the last real step.
+``output`` is the top layer at every step; ``h_n`` and ``c_n`` are every layer at the last real step.
 Which of them a task reads is one line in its model::
 
     each_token(self.head, lstm.output)                          # generate:  every step predicts the next token
@@ -8,25 +8,21 @@ Which of them a task reads is one line in its model::
     self.head(lstm.h_n[-1])                                     # classify:  one vector for one document
 
 Shapes: B rows, T steps, I input_size, H hidden_size, O = proj_size or H, L num_layers, D directions (1 or 2).
-This file needs torch and nothing else.
 """
 
 from __future__ import annotations
 
 import warnings
-from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypedDict, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from lstm_readout.errors import UserError, did_you_mean
-from lstm_readout.nn.dense_blocks import Engine, cost_of_a_block, holding, lay_out, run_blocks
-from lstm_readout.nn.dropout import SequenceDropout
+from lstm_readout.nn.block_layout import Engine, cost_of_a_block
+from lstm_readout.nn.dense_blocks import ExtraDropout, run_blocks, run_torch, runs_in_blocks
 from lstm_readout.nn.init import make_orthogonal, open_forget_gates, spread_time_scales
-from lstm_readout.nn.packed import reversal, with_data
 
 Cell = Literal["lstm", "gru", "rnn"]
 RecurrentInit = Literal["uniform", "orthogonal"]
@@ -41,6 +37,10 @@ class LSTMState(NamedTuple):
     def detach(self) -> LSTMState:
         """Return the same numbers without their graph, to carry into the next window."""
         return LSTMState(self.h.detach(), None if self.c is None else self.c.detach())
+
+    def to(self, dtype: torch.dtype) -> LSTMState:
+        """Return the same numbers in another precision."""
+        return LSTMState(self.h.to(dtype), None if self.c is None else self.c.to(dtype))
 
     def rows(self, index: Tensor | slice) -> LSTMState:
         """Return the state of the given rows of the batch, h and c alike."""
@@ -65,26 +65,49 @@ class LSTMOutput(NamedTuple):
         return LSTMState(self.h_n, self.c_n)
 
 
+class LSTMArguments(TypedDict, total=False):
+    """The keyword arguments of ``LSTM``, for a module that passes them on: ``**lstm: Unpack[LSTMArguments]``."""
+
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    proj_size: int
+    cell: Cell
+    forget_bias: float
+    chrono_init: float
+    recurrent_init: RecurrentInit
+    weight_drop: float
+    locked_dropout: bool
+    engine: Engine
+
+
 class LSTM(nn.Module):
     """``torch.nn.LSTM`` with a named result, exact and fast on ragged batches.
 
-    The arguments are those of ``torch.nn.LSTM``, and ``cell`` chooses ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
+    The arguments are those of ``torch.nn.LSTM``; ``cell`` chooses ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
     ``state_dict`` keys are PyTorch's, below ``rnn.``.
 
-    ``engine`` chooses how a ``PackedSequence`` is run; the numbers are those of the packed call, whatever it is.
-    ``runs``: the steps that share one batch size are one dense block, nothing is padded. ``padded``: one dense block.
-    ``packed``: PyTorch's own packed call, whose CPU kernel is several times slower on long rows. ``auto``: on CPU dense
-    blocks, as many as pay (see ``engine.py``); elsewhere the packed call, which cuDNN runs well.
+    ``engine`` chooses how a ``PackedSequence`` runs; the results are those of the packed call in every case.
+    ``runs``: the steps that share one batch size are one dense block, without padding. ``padded``: one dense block.
+    ``packed``: PyTorch's own packed call, whose CPU kernel is several times slower on long rows. ``auto``: on CPU the
+    dense blocks that cost least (see ``block_layout.py``); elsewhere the packed call, which cuDNN runs well.
 
-    How it starts (``initialization.py`` has formulas and sources): ``forget_bias`` is added to the forget gate's bias;
-    ``chrono_init`` gives each unit a time scale of its own, up to so many steps, in place of it.
-    ``recurrent_init="orthogonal"`` starts the recurrent matrix of each gate orthogonal; ``uniform`` is PyTorch's own
-    start. gru has no forget gate, rnn no gate at all, and ``bias=False`` no bias: what sets theirs does nothing there.
+    Initialisation (``init.py`` has formulas and sources): ``forget_bias`` is added to the forget gate's bias;
+    ``chrono_init`` replaces it and gives each unit its own time scale, up to this many steps.
+    ``recurrent_init="orthogonal"`` makes the recurrent matrix of each gate orthogonal; ``uniform`` is PyTorch's
+    default. gru has no forget gate, rnn no gate at all, and ``bias=False`` no bias: options for a part that is missing
+    do nothing.
 
-    ``weight_drop`` leaves out single recurrent weights while training, one draw for all steps of a call (DropConnect;
-    Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2). ``locked_dropout``
-    makes ``dropout``, between layers, one mask a row for all of its steps; see ``SequenceDropout``. Both run layer
-    after layer through dense blocks, on every device.
+    ``weight_drop`` drops single recurrent weights in training, one draw for all steps of a call (DropConnect;
+    Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2). With
+    ``locked_dropout``, ``dropout`` between layers draws one mask per row for all of its steps; see ``SequenceDropout``.
+    Both run through dense blocks, layer after layer, on every device.
+
+    Attributes:
+        rnn: the ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
+        output_size: D * O, width of ``output``.
 
     Raises:
         UserError: for an unknown ``cell``, ``engine`` or ``recurrent_init``, ``weight_drop`` or ``chrono_init`` out of
@@ -112,13 +135,13 @@ class LSTM(nn.Module):
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
-        if cell not in get_args(Cell):
-            raise UserError(f"cell: there is no '{cell}'. {did_you_mean(str(cell), get_args(Cell))}")
-        if engine not in get_args(Engine):
-            raise UserError(f"engine: there is no '{engine}'. {did_you_mean(str(engine), get_args(Engine))}")
-        if recurrent_init not in get_args(RecurrentInit):
-            told = did_you_mean(str(recurrent_init), get_args(RecurrentInit))
-            raise UserError(f"recurrent_init: there is no '{recurrent_init}'. {told}")
+        for name, value, valid in (
+            ("cell", cell, get_args(Cell)),
+            ("engine", engine, get_args(Engine)),
+            ("recurrent_init", recurrent_init, get_args(RecurrentInit)),
+        ):
+            if value not in valid:
+                raise UserError(f"{name}: there is no '{value}'. {did_you_mean(str(value), valid)}")
         if not 0 <= weight_drop < 1:
             raise UserError(f"weight_drop: wanted 0 or more and less than 1, got {weight_drop}.")
         if chrono_init and not chrono_init > 2:
@@ -166,104 +189,13 @@ class LSTM(nn.Module):
 
         Args:
             input: (T, B, I), (B, T, I) with ``batch_first``, or packed (tokens, I).
-            state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; zeros when not given.
+            state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; None: zeros.
         """
-        if isinstance(input, PackedSequence) and (self._regularised() or self._in_blocks(input.data)):
-            return self._forward_blocks(input, state)
-        if isinstance(input, Tensor) and self._regularised():
-            return self._forward_packed(input, state)
-        first = None if state is None else state.h if state.c is None else (state.h, state.c)
-        output, last = self.rnn(input, first)
-        h_n, c_n = last if self.cell == "lstm" else (last, None)
-        return LSTMOutput(output, h_n, c_n)
-
-    def _regularised(self) -> bool:
-        """Say whether this call drops what ``nn.LSTM`` cannot drop."""
-        return self.training and bool(self.weight_drop or (self.locked_dropout and self.rnn.dropout))
-
-    def _forward_packed(self, input: Tensor, state: LSTMState | None) -> LSTMOutput:
-        """Run a Tensor as packed rows of one length."""
-        alone = input.dim() == 2  # one row without a batch axis
-        time = 1 if self.rnn.batch_first and not alone else 0
-        steps = input.unsqueeze(1) if alone else input.transpose(0, time)  # (T, B, I)
-        packed = PackedSequence(steps.flatten(0, 1), torch.full((len(steps),), steps.shape[1]))
-        if alone and state is not None:
-            state = LSTMState(*(None if part is None else part.unsqueeze(1) for part in state))  # pyright: ignore
-        ran = self._forward_blocks(packed, state)
-        output = ran.output.data.unflatten(0, steps.shape[:2])
-        if alone:
-            return LSTMOutput(output.squeeze(1), ran.h_n.squeeze(1), None if ran.c_n is None else ran.c_n.squeeze(1))
-        return LSTMOutput(output.transpose(0, time), ran.h_n, ran.c_n)
-
-    def _in_blocks(self, data: Tensor) -> bool:
-        return data.device.type == "cpu" if self.engine == "auto" else self.engine != "packed"
-
-    def _forward_blocks(self, packed: PackedSequence, state: LSTMState | None) -> LSTMOutput:
-        """Layer after layer and direction after direction, each over dense blocks of steps."""
-        if packed.batch_sizes[0] == packed.batch_sizes[-1] and not self._regularised():
-            return self._forward_dense(packed, state)
-        rnn, data = self.rnn, packed.data
-        directions = 2 if rnn.bidirectional else 1
-        layout = lay_out(packed.batch_sizes, self.block_cost)
-        turned = reversal(packed) if directions == 2 else None
-        holds = self.cell == "lstm"
-        first = self._first_state(packed, state)
-        finals: list[list[Tensor]] = []  # [h] or [h, c] of a layer and direction
-        for layer in range(rnn.num_layers):
-            outputs = []
-            for direction in range(directions):
-                index = layer * directions + direction
-                weights = list(rnn.all_weights[index])  # W_ih, W_hh, then biases and projection
-                weights[1] = dropout(weights[1], self.weight_drop, self.training)
-                if holds and layout.places is not None:
-                    weights = [holding(weights[0]), *weights[1:]]
-                given = [s[index : index + 1] for s in first]
-                read = data.index_select(0, turned) if direction and turned is not None else data
-                output, final = run_blocks(read, layout, given, partial(self._dense, weights), holds)
-                outputs.append(output.index_select(0, turned) if direction and turned is not None else output)
-                finals.append(final)
-            data = torch.cat(outputs, dim=-1) if directions == 2 else outputs[0]  # (tokens, D * O)
-            if rnn.dropout and layer < rnn.num_layers - 1:
-                between = SequenceDropout(rnn.dropout, locked=self.locked_dropout).train(self.training)
-                data = between(with_data(packed, data)).data
-        last = [torch.cat(parts) for parts in zip(*finals, strict=True)]  # each (L * D, B, O or H)
-        if packed.unsorted_indices is not None:
-            last = [part[:, packed.unsorted_indices] for part in last]
-        return LSTMOutput(with_data(packed, data), last[0], last[1] if self.cell == "lstm" else None)
-
-    def _forward_dense(self, packed: PackedSequence, state: LSTMState | None) -> LSTMOutput:
-        """Run packed rows of one length as the Tensor that they are: one call for all layers and directions."""
-        first = None if state is None else tuple(self._first_state(packed, state))
-        time = 1 if self.rnn.batch_first else 0
-        steps = packed.data.unflatten(0, (-1, int(packed.batch_sizes[0]))).transpose(0, time)
-        output, last = self.rnn(steps, first if first is None or self.cell == "lstm" else first[0])
-        last = last if self.cell == "lstm" else [last]
-        if packed.unsorted_indices is not None:
-            last = [part[:, packed.unsorted_indices] for part in last]
-        data = output.transpose(0, time).flatten(0, 1)
-        return LSTMOutput(with_data(packed, data), last[0], last[1] if self.cell == "lstm" else None)
-
-    def _first_state(self, packed: PackedSequence, state: LSTMState | None) -> list[Tensor]:
-        """Return h_0, and c_0 for an LSTM, in the packed order: each (L * D, B, size)."""
-        rnn, batch = self.rnn, int(packed.batch_sizes[0])
-        rnn.check_input(packed.data, packed.batch_sizes)
-        number = rnn.num_layers * (2 if rnn.bidirectional else 1)
-        sizes = [rnn.proj_size or rnn.hidden_size] + [rnn.hidden_size] * (self.cell == "lstm")
-        shapes = [(number, batch, size) for size in sizes]
-        if state is None:
-            return [packed.data.new_zeros(shape) for shape in shapes]
-        parts = [state.h] if state.c is None else [state.h, state.c]
-        given = [tuple(part.shape) for part in parts]
-        if given != shapes:  # the kernels below trust what they get
-            raise RuntimeError(f"state: wanted shapes {shapes} for cell={self.cell}, got {given}.")
-        if packed.sorted_indices is not None:
-            parts = [part[:, packed.sorted_indices] for part in parts]
-        return parts
-
-    def _dense(self, weights: list[Tensor], input: Tensor, state: list[Tensor]) -> tuple[Tensor, ...]:
-        """One layer, one direction, all rows of one length: what nn.LSTM calls, with the weights handed in."""
-        options = (self.rnn.bias, 1, 0.0, self.training, False, False)
-        if self.cell == "lstm":
-            return torch.lstm(input, state, weights, *options)  # output, h, c
-        kernel = torch.gru if self.cell == "gru" else torch.rnn_tanh
-        return kernel(input, state[0], weights, *options)  # output, h
+        first = None if state is None else [part for part in state if part is not None]
+        extra = ExtraDropout(self.weight_drop, self.locked_dropout)
+        drops = self.training and bool(extra.weight_drop or (extra.locked and self.rnn.dropout))
+        if drops or runs_in_blocks(self.engine, input):
+            output, last = run_blocks(self.rnn, input, first, self.block_cost, extra if drops else None)
+        else:
+            output, last = run_torch(self.rnn, input, first)
+        return LSTMOutput(output, last[0], last[1] if self.cell == "lstm" else None)
