@@ -17,7 +17,7 @@ from benchmarks.paired import Result, Row, Side, alternate, ratio
 from benchmarks.worker import Worker, with_both_allocators
 from lstm_readout.inference.decoding import Stepper, beam_search
 from lstm_readout.models import LanguageModel, Seq2Seq
-from lstm_readout.nn.lstm import LSTMState
+from lstm_readout.nn.decoder_state import DecoderState
 from lstm_readout.tokenizer import BOS
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
@@ -86,7 +86,7 @@ def beams(lengths: Sequence[Sequence[int]], together: int, hidden_size: int, voc
     @torch.inference_mode()
     def search() -> int:
         sources, limits = next(turns)
-        state: LSTMState = model.encode(sources)
+        state: DecoderState = model.encode(sources)
         return len(beam_search(step, state, BEAM, limits))
 
     return search

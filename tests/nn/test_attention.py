@@ -16,8 +16,9 @@ from torch.testing import assert_close
 from lstm_readout import LSTMState
 from lstm_readout.errors import UserError
 from lstm_readout.models import Seq2Seq
-from lstm_readout.models.attentive_decoder import AttentiveDecoder, AttentiveState
+from lstm_readout.models.attentive_decoder import AttentiveDecoder
 from lstm_readout.nn import attention
+from lstm_readout.nn.decoder_state import StateWithMemory
 
 V, W = 9, 11  # source and target vocabulary
 SOURCES = [torch.tensor(row) for row in ([3, 4, 5], [6, 7, 8, 3, 2], [4], [5, 5])]
@@ -47,6 +48,10 @@ def build(**arguments: Any) -> Seq2Seq:
 
 def packed(rows: list[Tensor]) -> Any:
     return pack_sequence(rows, enforce_sorted=False)
+
+
+def assert_same_state(ours: Any, theirs: Any) -> None:
+    assert_close((ours.h, ours.c, ours.fed), (theirs.h, theirs.c, theirs.fed))
 
 
 def fits(kind: str, shape: dict[str, Any]) -> bool:
@@ -97,7 +102,7 @@ def test_a_batch_gives_what_the_formula_gives_for_each_pair(kind, shape, input_f
     logits = unpack_sequence(model(packed(SOURCES), packed(TARGETS)).logits)
     state = model.encode(packed(SOURCES))
     assert isinstance(model.decoder, AttentiveDecoder)
-    assert isinstance(state, AttentiveState)
+    assert isinstance(state, StateWithMemory)
     weights = model.decoder.weights(packed(TARGETS), state)  # (B, T, S)
     for row, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):
         expected, read = by_hand(model, source, target)
@@ -155,7 +160,7 @@ def test_tensors_and_single_steps_give_what_packed_rows_give(batch_first, readin
     for t in range(target.shape[1]):
         step, state = model.decoder.step(target[:, t], state)
         assert_close(step, expected[:, t])
-    assert_close(tuple(state), tuple(last))
+    assert_same_state(state, last)
 
 
 def test_a_state_goes_on_where_it_stands_whichever_rows_are_left():
@@ -167,11 +172,11 @@ def test_a_state_goes_on_where_it_stands_whichever_rows_are_left():
             state = state.rows(torch.tensor(index))
             token_ids = torch.arange(3, 3 + len(index))
             _, state = model.decoder.step(token_ids, state)
-        assert isinstance(state, AttentiveState)
+        assert isinstance(state, StateWithMemory)
         assert len(state.memory.real) == 1  # of source 0, which all rows come from by now
         texts = [torch.tensor([3, 7, 3, 3]), torch.tensor([3, 7, 3, 4])]  # source 0, which was row 0, 4, 0, and 0 and 1
         expected = model.decoder(packed(texts), model.encode(packed([SOURCES[0]] * 2))).state
-        assert_close(tuple(state), tuple(expected))
+        assert_same_state(state, expected)
 
 
 def test_forced_rows_that_share_a_source_are_those_of_sources_given_twice():
@@ -183,7 +188,7 @@ def test_forced_rows_that_share_a_source_are_those_of_sources_given_twice():
         shared = model.decoder(packed(texts), model.encode(packed(SOURCES)).rows(index))
         twice = model.decoder(packed(texts), model.encode(packed([SOURCES[i] for i in index])))
         assert_close(shared.logits.data, twice.logits.data)
-        assert_close(tuple(shared.state), tuple(twice.state))
+        assert_same_state(shared.state, twice.state)
 
 
 def test_one_pair_changes_no_other_pair():
@@ -255,3 +260,27 @@ def test_dropout_acts_on_what_the_softmax_reads_in_training_alone():
 def test_what_cannot_be_is_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         build(**arguments)
+
+
+@pytest.mark.parametrize("feeding", [False, True])
+def test_a_state_in_another_precision_and_without_its_graph_has_the_same_numbers(feeding):
+    model = build(input_feeding=feeding)
+    state = model.encode(packed(SOURCES)).rows(torch.tensor([2, 2, 0, 1, 3]))
+    _, state = model.decoder.step(torch.tensor([3, 4, 5, 6, 7]), state)
+    assert isinstance(state, StateWithMemory)
+    parts = [state.h, state.c, state.memory.values, state.memory.keys, *([state.fed] if feeding else [])]
+    assert all(part is not None and part.requires_grad for part in parts)
+    for other, dtype in ((state.detach(), torch.float64), (state.detach().to(torch.float32), torch.float32)):
+        assert_same_state(other.to(torch.float64), state.to(dtype).to(torch.float64).detach())
+        assert {part.dtype for part in (other.h, other.c, *other.memory[:2]) if part is not None} == {dtype}
+        assert not any(part.requires_grad for part in (other.h, other.memory.values, other.memory.keys))
+        assert other.sources is state.sources
+
+
+@pytest.mark.parametrize("reading", [{}, {"attention": "none", "feed_state": True}], ids=str)
+def test_a_decoder_that_reads_its_source_refuses_a_state_without_one(reading):
+    decoder = build(**reading).decoder
+    plain = LSTMState(*(torch.zeros(1, 2, 5, dtype=torch.float64) for _ in "hc"))
+    for state, name in ((plain, "LSTMState"), (None, "NoneType")):
+        with pytest.raises(TypeError, match=rf"wanted a StateWithMemory, got {name}. .*begin\(\)"):
+            decoder.step(torch.tensor([3, 4]), state)

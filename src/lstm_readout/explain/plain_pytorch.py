@@ -12,7 +12,7 @@ from torch import nn
 
 from lstm_readout.errors import UserError
 from lstm_readout.explain.tensors import arguments_of
-from lstm_readout.models.attentive_decoder import AttentiveDecoder
+from lstm_readout.models.attentive_decoder import DecoderWithMemory
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.translate import Seq2Seq
@@ -127,7 +127,7 @@ def _language_model(model: LanguageModel, lengths: list[int]) -> Plain:
 
 def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[int]) -> Plain:
     source, target = model.encoder, model.decoder.encoder
-    reads = model.decoder.attention if isinstance(model.decoder, AttentiveDecoder) else None
+    reads = model.decoder.attention if isinstance(model.decoder, DecoderWithMemory) else None
     modules = [
         *_encoder(source, "source_embedding", "encoder"),
         *_encoder(target, "target_embedding", "decoder"),

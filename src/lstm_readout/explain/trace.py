@@ -107,6 +107,7 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
                 "step. Set model.input_feeding=false to look at the rest."
             )
         source = reversed_rows(batch.source) if model.reverse_source else batch.source
+        first = model.encode(batch.source)
         return [
             side("encoder", model.encoder, source, "source", _bridge(model)),
             side(
@@ -115,7 +116,7 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
                 batch.target_inputs,
                 "target",
                 _language_model(model),
-                model.encode(batch.source),
+                LSTMState(first.h, first.c),
             ),
         ]
     raise UserError(

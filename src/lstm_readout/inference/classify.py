@@ -1,4 +1,4 @@
-"""Documents in, labels with their probabilities out: those of one classifier, or the mean of several."""
+"""Documents go in, labels with their probabilities come out: those of one classifier, or the mean of several."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ class Classified(NamedTuple):
     probabilities: dict[str, float]  # of every label, highest first
 
 
-class DocumentClassifier(Pipeline):
+class DocumentClassifier(Pipeline[Classifier]):
     """A trained classifier: ``DocumentClassifier.load(path)(["a great film"])``.
 
     Args:
         model, vocabulary: see ``Pipeline``.
-        others: further classifiers of the same labels, each with a tokenizer of its own: the mean of all probabilities
-            counts.
+        others: further classifiers with the same labels, each with its own tokenizer: the results are the mean of all
+            probabilities.
 
     Raises:
-        UserError: for others of other labels.
+        UserError: for a classifier with other labels.
     """
 
     task = "classify"
     model_type = Classifier
 
-    def __init__(self, model: nn.Module, vocabulary: Vocabulary, others: Sequence[DocumentClassifier] = ()) -> None:
+    def __init__(self, model: Classifier, vocabulary: Vocabulary, others: Sequence[DocumentClassifier] = ()) -> None:
         super().__init__(model, vocabulary)
         self.others = list(others)
-        self._orders: list[list[int]] = []  # of the labels, in what each of the others gives
+        self._orders: list[list[int]] = []  # the place of each label in the output of each other classifier
         for number, other in enumerate(others, start=1):
             if set(other.vocabulary.labels) != set(vocabulary.labels):
                 raise UserError(
                     f"ensemble: number {number} knows the labels {_shown(other)}, the first checkpoint {_shown(self)}. "
-                    "Take classifiers that were trained for the same ones."
+                    "Take classifiers that were trained for the same labels."
                 )
             self._orders.append([other.vocabulary.labels.index(label) for label in vocabulary.labels])
 
@@ -66,10 +66,10 @@ class DocumentClassifier(Pipeline):
 
         Args:
             path, device, int8: see ``Pipeline.load``.
-            ensemble: further checkpoints, whose probabilities are averaged with those of the first.
+            ensemble: further checkpoints; their probabilities are averaged with those of the first.
 
         Raises:
-            UserError: as ``Pipeline.load``, and for checkpoints of other labels.
+            UserError: as ``Pipeline.load``, and for checkpoints with other labels.
         """
         model, vocabulary = cls.read(path, device, int8=int8)
         return cls(model, vocabulary, [DocumentClassifier.load(one, device) for one in listed(ensemble)])
@@ -92,7 +92,7 @@ class DocumentClassifier(Pipeline):
         )
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
-        """Yield one JSON object a text."""
+        """Yield one JSON object per text."""
         for label, probabilities in self(texts):
             rounded = {name: round(value, 6) for name, value in probabilities.items()}
             yield json.dumps({"label": label, "probabilities": rounded}, ensure_ascii=False)
@@ -105,12 +105,14 @@ class DocumentClassifier(Pipeline):
 
 
 class ClassifierEnsemble(nn.Module):
-    """The classifiers of a ``DocumentClassifier`` in place of one ``Classifier``; it reads texts, not their ids."""
+    """The classifiers of a ``DocumentClassifier`` in place of one ``Classifier``; it takes texts, not their ids."""
 
     def __init__(self, classifier: DocumentClassifier) -> None:
         super().__init__()
         self.classifier = classifier
-        self.models = nn.ModuleList(one.model for one in (classifier, *classifier.others))  # they move together
+        self.models = nn.ModuleList(
+            one.model for one in (classifier, *classifier.others)
+        )  # so that they move to a device with it
         self.arguments = classifier.model.arguments
 
     def forward(self, texts: Sequence[str]) -> Tensor:

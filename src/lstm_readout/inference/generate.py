@@ -1,4 +1,4 @@
-"""The beginning of a text in, its continuation out; or its end in, and what stands before it out."""
+"""The prefix of a text goes in, its continuation comes out; with a reversed tokenizer, its end and what precedes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 from typing_extensions import Self, TypedDict, Unpack
 
 from lstm_readout.inference.decoding import Int8LanguageModel, check_sampling, sample, sample_texts, stepper_of
@@ -17,7 +16,7 @@ from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
 
 class Sampling(TypedDict, total=False):
-    """How a ``TextGenerator`` draws; see its arguments."""
+    """How a ``TextGenerator`` samples; see its arguments."""
 
     max_tokens: int
     temperature: float
@@ -26,8 +25,8 @@ class Sampling(TypedDict, total=False):
     seed: int
 
 
-class Drawing(TypedDict):
-    """How ``sample`` draws; see its arguments."""
+class _SampleOptions(TypedDict):
+    """The options of ``sample``."""
 
     max_length: int
     temperature: float
@@ -35,18 +34,18 @@ class Drawing(TypedDict):
     top_p: float | None
 
 
-class TextGenerator(Pipeline):
-    """A trained language model that writes on: ``TextGenerator.load(path, temperature=0.8)(["ROMEO:"])``.
+class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel]):
+    """A trained language model that continues texts: ``TextGenerator.load(path, temperature=0.8)(["ROMEO:"])``.
 
-    One that was trained with ``tokenizer.reverse=true`` is given the end of a text, and writes what stands before it.
+    A model trained with ``tokenizer.reverse=true`` takes the end of a text and generates what precedes it.
 
     Args:
         model, vocabulary: see ``Pipeline``.
-        max_tokens: most tokens to write.
+        max_tokens: the limit on tokens to generate.
         temperature: below 1 safer, above 1 wilder; 0 always takes the most probable token.
         top_k: draw from the k most probable tokens only.
-        top_p: draw from the smallest set of tokens that holds this probability.
-        seed: the same seed writes the same text.
+        top_p: draw from the smallest set of tokens with at least this probability.
+        seed: of the random generator of each text; the same seed gives the same text.
     """
 
     task = "generate"
@@ -54,7 +53,7 @@ class TextGenerator(Pipeline):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: LanguageModel | Int8LanguageModel,
         vocabulary: Vocabulary,
         *,
         max_tokens: int = 200,
@@ -65,18 +64,12 @@ class TextGenerator(Pipeline):
     ) -> None:
         super().__init__(model, vocabulary)
         check_sampling(temperature, top_k, top_p)
-        assert isinstance(model, (LanguageModel, Int8LanguageModel))
         self.stepper = stepper_of(model)
-        self.max_tokens, self.temperature, self.top_k, self.top_p, self.seed = (
-            max_tokens,
-            temperature,
-            top_k,
-            top_p,
-            seed,
-        )
+        self.max_tokens, self.temperature = max_tokens, temperature
+        self.top_k, self.top_p, self.seed = top_k, top_p, seed
 
     @classmethod
-    def load(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def load(
         cls,
         path: str | Path | Checkpoint,
         device: str | torch.device = "cpu",
@@ -88,34 +81,34 @@ class TextGenerator(Pipeline):
         return cls(*cls.read(path, device, int8=int8), **options)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Continue each text; the results hold the continuation alone."""
+        """Continue each text; the results are the continuations alone."""
         check_texts(texts)
         tokenizer, results = self.tokenizer, {}
         for rows, column in encoded_batches(tokenizer, texts):
-            given = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
-            chance = [torch.Generator(self.device).manual_seed(self.seed) for _ in given]
-            written = sample_texts(self.stepper, given, **self._drawing(), generators=chance)
-            for row, before, after in zip(rows.tolist(), given, written, strict=True):
+            prefixes = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
+            generators = [torch.Generator(self.device).manual_seed(self.seed) for _ in prefixes]
+            sampled = sample_texts(self.stepper, prefixes, **self._options(), generators=generators)
+            for row, before, after in zip(rows.tolist(), prefixes, sampled, strict=True):
                 continuation = self._new(tokenizer.decode([*before, *after]), tokenizer.decode(before))
                 results[row] = tokenizer.without_half_character(continuation)
         return [results[row] for row in range(len(texts))]
 
     def stream(self, text: str) -> Iterator[str]:
-        """Yield the continuation piece by piece, as it is written: behind the last, or before it with ``reverse``."""
+        """Yield the continuation piece by piece as it is generated; with ``reverse`` each piece precedes the last."""
         tokenizer = self.tokenizer
         column, _ = tokenizer.encode([text])
-        given = column.values[:-1].tolist()  # without <eos>
+        prefix = column.values[:-1].tolist()  # without <eos>
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        # Not all of the text each time: what stands before the last piece that was told moves no spaces behind it
-        before, new, told = list(given), [], tokenizer.decode(given)
-        for token_id in sample(self.stepper, given, **self._drawing(), generator=generator):
+        # Not the whole text is decoded each time: tokens before the last yielded piece move no spaces after it
+        before, new, yielded = list(prefix), [], tokenizer.decode(prefix)
+        for token_id in sample(self.stepper, prefix, **self._options(), generator=generator):
             new.append(token_id)
             now = tokenizer.decode([*before, *new])
-            if tokenizer.without_half_character(now) != now or len(now) == len(told):
+            if tokenizer.without_half_character(now) != now or len(now) == len(yielded):
                 continue
-            yield self._new(now, told)
+            yield self._new(now, yielded)
             before, new = [*before, *new] if tokenizer.joins_far else new, []
-            told = tokenizer.decode(before)
+            yielded = tokenizer.decode(before)
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield each text with its continuation."""
@@ -127,11 +120,11 @@ class TextGenerator(Pipeline):
         """The tokenizer of its texts."""
         return self.vocabulary.tokenizers["text"]
 
-    def _new(self, now: str, told: str) -> str:
-        """Return what ``now`` has beyond ``told``."""
-        return now[: len(now) - len(told)] if self.tokenizer.reverse else now[len(told) :]
+    def _new(self, now: str, before: str) -> str:
+        """Return what ``now`` adds to ``before``."""
+        return now[: len(now) - len(before)] if self.tokenizer.reverse else now[len(before) :]
 
-    def _drawing(self) -> Drawing:
+    def _options(self) -> _SampleOptions:
         return {
             "max_length": self.max_tokens,
             "temperature": self.temperature,

@@ -1,13 +1,13 @@
-"""A trained model at work: a checkpoint goes in, something that takes strings comes out.
+"""A trained model at work: a checkpoint goes in, an object that takes strings comes out.
 
-No Lightning, no Hydra and no data are needed here.
+Neither Lightning nor Hydra nor data is needed here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +18,14 @@ from typing_extensions import Self
 from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding import with_int8
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
+from lstm_readout.nn.packed import to_device
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
+Model = TypeVar("Model", bound=nn.Module)
 
-class Pipeline:
+
+class Pipeline(Generic[Model]):
     """A model in eval mode and the vocabulary that it was trained with.
 
     Args:
@@ -33,7 +36,7 @@ class Pipeline:
     task: ClassVar[str]
     model_type: ClassVar[Callable[..., nn.Module]]
 
-    def __init__(self, model: nn.Module, vocabulary: Vocabulary) -> None:
+    def __init__(self, model: Model, vocabulary: Vocabulary) -> None:
         self.model = model.eval()
         self.vocabulary = vocabulary
 
@@ -43,37 +46,39 @@ class Pipeline:
 
         Args:
             path: the file, or the checkpoint that was read from it.
-            device: where the model works.
-            int8: quantise the weights that every step of writing reads; on the CPU, and not for a classifier.
+            device: the model's device.
+            int8: quantise the weights that every step of generation reads; on the CPU, and not for a classifier.
 
         Raises:
-            UserError: the file is missing, broken, not one of this project's, or of another task, or int8 cannot be.
+            UserError: the file is missing, broken, of another program or of another task, or int8 is not possible.
         """
         return cls(*cls.read(path, device, int8=int8))
 
     @classmethod
     def read(
         cls, path: str | Path | Checkpoint, device: str | torch.device = "cpu", *, int8: bool = False
-    ) -> tuple[nn.Module, Vocabulary]:
-        """Return the parts of what ``load`` makes: the model and its vocabulary."""
+    ) -> tuple[Model, Vocabulary]:
+        """Return the parts that ``load`` joins: the model and its vocabulary."""
         checkpoint = read_checkpoint(path, cls.task)
-        model = cls.model_type(**checkpoint.model)
+        model: Any = cls.model_type(**checkpoint.model)
         model.load_state_dict(checkpoint.weights)
         model = model.to(device)
-        return with_int8(model) if int8 else model, checkpoint.vocabulary
+        if int8:
+            model = with_int8(model)
+        return model, checkpoint.vocabulary
 
     @property
     def device(self) -> torch.device:
-        """Where the model works."""
+        """The model's device."""
         return next(self.model.parameters()).device
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
-        """Yield one line of output for each text, as the command line prints it."""
+        """Yield one line of output per text, as the command line prints it."""
         raise NotImplementedError
 
 
 def listed(paths: Sequence[str | Path]) -> Sequence[str | Path]:
-    """Return the checkpoints of an ensemble; raise ``UserError`` for one in place of a list of them."""
+    """Return the checkpoints of an ensemble; raise ``UserError`` for one path in place of a list."""
     if isinstance(paths, str | Path):
         raise UserError(f"ensemble: wanted a list of checkpoints, got '{paths}'. Set ensemble=[{paths}].")
     return paths
@@ -88,15 +93,15 @@ def check_texts(texts: Sequence[str]) -> None:
 def packed_batches(
     tokenizer: TextTokenizer, texts: Sequence[str], device: torch.device
 ) -> Iterator[tuple[np.ndarray, PackedSequence]]:
-    """Yield the texts packed, similar lengths together: (positions in ``texts``, token ids)."""
+    """Yield packed batches of texts of similar lengths: (positions in ``texts``, token ids)."""
     for rows, column in encoded_batches(tokenizer, texts):
-        yield rows, pack(column, rows).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        yield rows, to_device(pack(column, rows), device)
 
 
 def encoded_batches(
     tokenizer: TextTokenizer, texts: Sequence[str], batch_size: int = 64
 ) -> Iterator[tuple[np.ndarray, Ragged]]:
-    """Yield the texts' positions in batches of similar lengths, each with the ids of all texts."""
+    """Yield the positions of texts in batches of similar lengths, each with the ids of all texts."""
     column, _ = tokenizer.encode(list(texts))
     order = np.argsort(column.lengths, kind="stable")
     for start in range(0, len(order), batch_size):

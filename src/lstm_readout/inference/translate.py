@@ -1,9 +1,10 @@
-"""Sources in, translations out; or translations that are given in, and their scores out."""
+"""Sources go in, translations come out; or given translations go in, and their scores come out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,14 +25,16 @@ from lstm_readout.inference.decoding import (
     translations,
 )
 from lstm_readout.inference.pipeline import Pipeline, check_texts, listed, packed_batches
-from lstm_readout.models.attentive_decoder import AttentiveDecoder, AttentiveState
+from lstm_readout.models.attentive_decoder import AttentiveDecoder
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.nn.decoder_state import with_memory
+from lstm_readout.nn.packed import to_device
 from lstm_readout.tokenizer import BOS, EOS, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
 
-class Search(TypedDict, total=False):
+class _Search(TypedDict, total=False):
     """How a ``Translator`` searches; see its arguments."""
 
     beam_size: int
@@ -40,33 +43,33 @@ class Search(TypedDict, total=False):
 
 
 class Translation(NamedTuple):
-    """One translation of a text, with what the model gives it."""
+    """One translation of a text, with its score."""
 
     text: str
-    log_probability: float  # in nats: of all tokens and the end, unless the text was cut
-    tokens: int  # that the log probability counts, the end among them
+    log_probability: float  # in nats: of all tokens and <eos>, unless the text was cut
+    tokens: int  # that the log probability counts, <eos> included
 
 
 class AttentionMap(NamedTuple):
-    """Where a translator looked while it wrote."""
+    """Where a translator looked while it generated a translation."""
 
     source: list[str]  # S tokens
     target: list[str]  # T tokens, <eos> last
     weights: list[list[float]]  # (T, S); each row sums to 1
 
 
-class Translator(Pipeline):
+class Translator(Pipeline[Seq2Seq | Ensemble]):
     """A trained translator: ``Translator.load(path, beam_size=5)(["Ein Hund rennt."])``.
 
     Args:
         model: a ``Seq2Seq``, or several as an ``Ensemble``.
         vocabulary: see ``Pipeline``.
-        beam_size: hypotheses that are kept for each text; 1 takes the most probable token at every step (greedy).
+        beam_size: hypotheses that are kept per text; 1 takes the most probable token at every step (greedy).
         length_penalty: above 0, a beam prefers longer translations; see ``beam_search``.
-        n_best: how many translations of each text ``lines`` gives, with their scores; None: the best alone, as text.
+        n_best: the number of translations per text that ``lines`` yields, with their scores; None: the best, as text.
 
     Raises:
-        UserError: for settings out of range, or more translations than the beam holds.
+        UserError: for settings out of range, or ``n_best`` above ``beam_size``.
     """
 
     task = "translate"
@@ -74,7 +77,7 @@ class Translator(Pipeline):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Seq2Seq | Ensemble,
         vocabulary: Vocabulary,
         *,
         beam_size: int = 1,
@@ -88,26 +91,25 @@ class Translator(Pipeline):
                 f"n_best: wanted 1 to beam_size={beam_size}, for a beam finds no more, got {n_best}. "
                 f"Set beam_size={max(n_best, 2)}, or n_best=null."
             )
-        assert isinstance(model, (Seq2Seq, Ensemble))
         self.translator = model
         self.stepper = stepper_of(model.decoder)
         self.beam_size, self.length_penalty, self.n_best = beam_size, length_penalty, n_best
 
     @classmethod
-    def load(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def load(
         cls,
         path: str | Path | Checkpoint,
         device: str | torch.device = "cpu",
         *,
         int8: bool = False,
         ensemble: Sequence[str | Path] = (),
-        **options: Unpack[Search],
+        **options: Unpack[_Search],
     ) -> Self:
         """Rebuild the model from a checkpoint file.
 
         Args:
             path, device, int8: see ``Pipeline.load``.
-            ensemble: further checkpoints, which write together with the first; see ``Ensemble``.
+            ensemble: further checkpoints, which decode as one with the first; see ``Ensemble``.
             options: those of the class.
 
         Raises:
@@ -121,13 +123,13 @@ class Translator(Pipeline):
         return cls(model, vocabulary, **options)
 
     def __call__(self, texts: Sequence[str], max_length: int | None = None) -> list[str]:
-        """Translate each text; at most ``max_length`` tokens, or twice the source's and 20 more."""
+        """Translate each text, up to ``max_length`` tokens; None: twice those of the source and 20 more."""
         check_texts(texts)
         tokenizers, results = self.vocabulary.tokenizers, {}
         for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
             beam = (self.beam_size, self.length_penalty)
-            written = translate(self.translator, source_ids, max_length, *beam, stepper=self.stepper)
-            for row, ids in zip(rows.tolist(), written, strict=True):
+            translated = translate(self.translator, source_ids, max_length, *beam, stepper=self.stepper)
+            for row, ids in zip(rows.tolist(), translated, strict=True):
                 results[row] = tokenizers["target"].decode(ids)
         return [results[row] for row in range(len(texts))]
 
@@ -151,67 +153,65 @@ class Translator(Pipeline):
         """Return the log probability of a given translation of each text.
 
         Raises:
-            UserError: for lists of different length, or int8, whose steps are not those of a whole text.
+            UserError: for lists of different length, or int8, which is for single steps only.
         """
         check_texts(texts)
         check_texts(targets)
         if len(texts) != len(targets):
             raise UserError(f"target: wanted one for each of {len(texts)} texts, got {len(targets)}.")
         if isinstance(self.translator.decoder, Int8LanguageModel):
-            raise UserError("int8=true: a translation that is given is scored in float. Set int8=false.")
+            raise UserError("int8=true: a given translation is scored in float. Set int8=false.")
         column, cut = self.vocabulary.tokenizers["target"].encode(list(targets))
         if cut:
             raise UserError("target: it is longer than the max_length of its tokenizer. Score a shorter one.")
         results: dict[int, Translation] = {}
         for rows, source_ids in packed_batches(self.vocabulary.tokenizers["source"], texts, self.device):
-            given = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
-            scores = forced_scores(self.translator.decoder, self.translator.encode(source_ids), given)
-            for row, ids, score in zip(rows.tolist(), given, scores.tolist(), strict=True):
+            forced = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
+            scores = forced_scores(self.translator.decoder, self.translator.encode(source_ids), forced)
+            for row, ids, score in zip(rows.tolist(), forced, scores.tolist(), strict=True):
                 results[row] = Translation(targets[int(row)], score, len(ids) + 1)
         return [results[row] for row in range(len(texts))]
 
     @torch.inference_mode()
     def attention(self, text: str, target: str | None = None) -> AttentionMap:
-        """Return where the decoder looked while it wrote ``target``, or its own translation if none is given.
+        """Return where the decoder looked while it generated ``target``, or its own translation if none is given.
 
         Raises:
             UserError: the model has no attention, or is an ensemble.
         """
         model, tokenizers = self.translator, self.vocabulary.tokenizers
         if isinstance(model, Ensemble):
-            raise UserError("attention_map: each model of an ensemble looks elsewhere. Leave ensemble out.")
+            raise UserError("attention_map: each model of an ensemble has its own attention. Leave ensemble out.")
         decoder = model.decoder.model if isinstance(model.decoder, Int8LanguageModel) else model.decoder
-        if not (isinstance(decoder, AttentiveDecoder) and model.attends):
+        if not isinstance(decoder, AttentiveDecoder):
             raise UserError(
                 "attention_map: this translator was trained with model.attention=none: its decoder reads the state "
                 "alone. Train one with model.attention=general (or dot, additive)."
             )
         ((_, source_ids),) = packed_batches(tokenizers["source"], [text], self.device)
         if target is None:
-            (written,) = translate(model, source_ids, None, self.beam_size, self.length_penalty, stepper=self.stepper)
+            (ids,) = translate(model, source_ids, None, self.beam_size, self.length_penalty, stepper=self.stepper)
         else:
-            written = tokenizers["target"].encode([target])[0].values[:-1].tolist()
-        state = model.encode(source_ids)
-        assert isinstance(state, AttentiveState)
-        inputs = _inputs([*written, EOS]).to(self.device)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        weights = decoder.weights(inputs, state)[0]  # (T, S)
+            ids = tokenizers["target"].encode([target])[0].values[:-1].tolist()
+        inputs = to_device(_inputs([*ids, EOS]), self.device)
+        weights = decoder.weights(inputs, with_memory(model.encode(source_ids)))[0]  # (T, S)
         if model.reverse_source:
             weights = weights.flip(-1)
         names = [tokenizers[role].tokens for role in ("source", "target")]
         return AttentionMap(
             [names[0][token_id] for token_id in source_ids.data.tolist()],
-            [names[1][token_id] for token_id in (*written, EOS)],
+            [names[1][token_id] for token_id in (*ids, EOS)],
             weights.tolist(),
         )
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
-        """Yield one translation a text; with ``n_best`` one JSON object a text, with that many translations."""
+        """Yield one translation per text; with ``n_best`` one JSON object per text, with that many translations."""
         if self.n_best is None:
             for translation in self(texts):
                 yield translation.replace("\n", " ")
         else:
-            for found in self.best(texts, self.n_best):
-                yield json.dumps({"translations": [as_values(one) for one in found]}, ensure_ascii=False)
+            for translations in self.best(texts, self.n_best):
+                yield json.dumps({"translations": [as_values(one) for one in translations]}, ensure_ascii=False)
 
 
 def as_values(translation: Translation) -> dict[str, str | float]:
@@ -222,34 +222,33 @@ def as_values(translation: Translation) -> dict[str, str | float]:
 
 
 def with_others(model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | Path]) -> Ensemble:
-    """Return a translator and those of further checkpoints as one.
+    """Return a translator and those of further checkpoints as one ensemble.
 
     Args:
         model: the first, a ``Seq2Seq``.
-        vocabulary: its own; that of each other must be the same.
+        vocabulary: its own; each other must have the same.
         paths: the other checkpoints.
 
     Raises:
-        UserError: ``model`` does not translate, a file is not one of a translator, or its vocabulary is another one.
+        UserError: a model is not a translator, or its vocabulary differs.
     """
-    if not isinstance(model, Seq2Seq):
-        raise UserError("ensemble: only translators and classifiers work together. Leave it out.")
-    models, wanted = [model], vocabulary.to_dict()["tokenizers"]
-    for path in listed(paths):
-        other, its_vocabulary = Translator.read(path)
-        assert isinstance(other, Seq2Seq)
-        found = its_vocabulary.to_dict()["tokenizers"]
+    models, wanted = [], vocabulary.to_dict()["tokenizers"]
+    others = ((path, *Translator.read(path)) for path in listed(paths))
+    for path, one, its_vocabulary in chain([("", model, vocabulary)], others):
+        if not isinstance(one, Seq2Seq):
+            raise UserError("ensemble: only translators and classifiers can be combined. Leave it out.")
+        tokenizers = its_vocabulary.to_dict()["tokenizers"]
         for role in ("target", "source"):
-            if found[role] != wanted[role]:
+            if tokenizers.get(role) != wanted.get(role):
                 raise UserError(
                     f"ensemble: '{path}' has another {role} vocabulary than the first checkpoint, so that their "
                     "probabilities are of other tokens. Train all of them on the same data with the same tokenizer."
                 )
-        models.append(other)
+        models.append(one)
     return Ensemble(models).eval()
 
 
 def _inputs(token_ids: list[int]) -> PackedSequence:
-    """Return what the decoder is given to write these: ``<bos>`` and all but the last."""
+    """Return what the decoder reads to generate these ids: ``<bos>`` and all but the last."""
     column = Ragged.from_lists([token_ids])
     return pack(column, torch.arange(1).numpy(), first=BOS)

@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Unpack
 
 from lstm_readout.errors import UserError
+from lstm_readout.nn.decoder_state import DecoderOutput, DecoderState
 from lstm_readout.nn.dropout import SequenceDropout
 from lstm_readout.nn.encoder import Encoder, EncoderArguments
 from lstm_readout.nn.head import Softmax, build_head, head_loss
-from lstm_readout.nn.lstm import LSTMOutput, LSTMState
 from lstm_readout.nn.packed import each_token, step_before
 
 
@@ -21,7 +21,7 @@ class LanguageModelOutput(NamedTuple):
     """Scores for the softmax, and the state to go on from."""
 
     logits: Tensor | PackedSequence  # (T, B, V), (B, T, V) with batch_first, or packed (tokens, V)
-    state: LSTMState  # (h_n, c_n) after the last real step
+    state: DecoderState  # (h_n, c_n) after the last real step
 
 
 class LanguageModel(nn.Module):
@@ -80,13 +80,13 @@ class LanguageModel(nn.Module):
             cutoffs=cutoffs,
         )
 
-    def forward(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LanguageModelOutput:
+    def forward(self, token_ids: Tensor | PackedSequence, state: DecoderState | None = None) -> LanguageModelOutput:
         """Score the next token at every step; ``state`` continues an earlier text instead of starting from zeros."""
         lstm = self.read(token_ids, state)
         logits = each_token(self.head, self.dropout(lstm.output))
         return LanguageModelOutput(logits, lstm.state)
 
-    def read(self, token_ids: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
+    def read(self, token_ids: Tensor | PackedSequence, state: DecoderState | None = None) -> DecoderOutput:
         """Return what the head reads at every step, as ``output``, and the state after the last: the LSTM's own."""
         return self.encoder(token_ids, state)
 
@@ -94,13 +94,13 @@ class LanguageModel(nn.Module):
         self,
         inputs: PackedSequence,
         targets: Tensor,
-        state: LSTMState | None = None,
+        state: DecoderState | None = None,
         *,
         label_smoothing: float = 0.0,
         scored: Tensor | None = None,
         activation: float = 0.0,
         temporal_activation: float = 0.0,
-    ) -> tuple[Tensor, LSTMState]:
+    ) -> tuple[Tensor, DecoderState]:
         """Return the mean cross-entropy of the next tokens, in nats, and the state to go on from.
 
         The same number as from ``forward``, but logits exist for a block of tokens at a time: see
@@ -127,7 +127,7 @@ class LanguageModel(nn.Module):
             loss = loss + activation * vectors.square().mean() + temporal_activation * changed
         return loss, lstm.state
 
-    def step(self, token_ids: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+    def step(self, token_ids: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """Score what follows one more token a row: ids (B,) -> logits (B, V)."""
         time = 1 if self.encoder.lstm.rnn.batch_first else 0
         logits, new_state = self(token_ids.unsqueeze(time), state)

@@ -14,13 +14,14 @@ from torch.nn.utils.rnn import PackedSequence
 from typing_extensions import Unpack
 
 from lstm_readout.errors import UserError
-from lstm_readout.models.attentive_decoder import AttentiveDecoder
+from lstm_readout.models.attentive_decoder import AttentiveDecoder, StateFedDecoder
 from lstm_readout.models.generate import LanguageModel, LanguageModelOutput
 from lstm_readout.nn.attention import AttentionName, check_attention
 from lstm_readout.nn.bridge import Bridge
+from lstm_readout.nn.decoder_state import DecoderState
 from lstm_readout.nn.encoder import Encoder, EncoderArguments
 from lstm_readout.nn.head import Softmax
-from lstm_readout.nn.lstm import LSTMOutput, LSTMState
+from lstm_readout.nn.lstm import LSTMOutput
 from lstm_readout.nn.packed import reversed_rows
 
 
@@ -101,16 +102,14 @@ class Seq2Seq(nn.Module):
         self.encoder = Encoder(vocab_size=source_vocab_size, **source)
         target |= {"vocab_size": target_vocab_size, "output_dropout": output_dropout}
         target |= {"tied_embeddings": tied_embeddings, "softmax": softmax, "cutoffs": cutoffs}
-        self.decoder: LanguageModel = (
-            AttentiveDecoder(
-                attention=attention,
-                memory_size=self.encoder.lstm.output_size,
-                input_feeding=input_feeding,
-                **target,
+        self.decoder: LanguageModel
+        if self.attends:
+            memory_size = self.encoder.lstm.output_size
+            self.decoder = AttentiveDecoder(
+                attention=attention, memory_size=memory_size, input_feeding=input_feeding, **target
             )
-            if self.looks_back
-            else LanguageModel(**target)
-        )
+        else:
+            self.decoder = StateFedDecoder(**target) if feed_state else LanguageModel(**target)
         self.bridge = Bridge(self.encoder.lstm, self.decoder.encoder.lstm)
 
     def forward(self, source_ids: PackedSequence, target_ids: PackedSequence) -> LanguageModelOutput:
@@ -123,7 +122,7 @@ class Seq2Seq(nn.Module):
         """Return the mean cross-entropy of the target tokens, in nats: see ``LanguageModel.loss``."""
         return self.decoder.loss(inputs, targets, self.encode(source_ids), label_smoothing=label_smoothing)[0]
 
-    def encode(self, source_ids: PackedSequence) -> LSTMState:
+    def encode(self, source_ids: PackedSequence) -> DecoderState:
         """Read whole sources and return the decoder's first state."""
         return self.begin(self.read(source_ids))
 
@@ -131,7 +130,7 @@ class Seq2Seq(nn.Module):
         """Read whole sources and return the encoder's ``output`` and ``(h_n, c_n)``."""
         return self.encoder(reversed_rows(source_ids) if self.reverse_source else source_ids)
 
-    def begin(self, lstm: LSTMOutput) -> LSTMState:
+    def begin(self, lstm: LSTMOutput) -> DecoderState:
         """Return the decoder's first state: the encoder's last, through the bridge, and what each step reads beside."""
         state = self.bridge(lstm.state)
         return self.decoder.begin(state, lstm.output) if self.looks_back else state  # pyright: ignore

@@ -1,4 +1,4 @@
-"""What a decoder reads of the source at each step: its ``output`` and the encoder's go in, one vector comes out.
+"""What a decoder reads of its source at each step: its ``output`` and the encoder's go in, one vector comes out.
 
 Shapes: B rows of the memory, S source steps, M width of the encoder's output, O width of the decoder's, Q of queries
 and keys, N tokens of the decoder, any number of them from each row.
@@ -6,7 +6,7 @@ and keys, N tokens of the decoder, any number of them from each row.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -36,21 +36,25 @@ class Memory(NamedTuple):
         """Return the same numbers in another precision."""
         return Memory(self.values.to(dtype), self.keys.to(dtype), self.real)
 
+    def detach(self) -> Memory:
+        """Return the same numbers without their graph."""
+        return Memory(self.values.detach(), self.keys.detach(), self.real)
+
 
 class Grid(NamedTuple):
-    """Where the N tokens stand in a block of (rows, width): those of one row of the memory side by side."""
+    """The places of N tokens in a block of (rows, width): those of one row of the memory side by side."""
 
     places: Tensor  # (N,) of rows * width
     rows: int
     width: int
 
     def spread(self, tokens: Tensor) -> Tensor:
-        """Put tokens where they stand, zeros elsewhere: (N, F) -> (rows, width, F)."""
+        """Put tokens in their places, zeros elsewhere: (N, F) -> (rows, width, F)."""
         block = tokens.new_zeros(self.rows * self.width, tokens.shape[1])
         return block.index_copy(0, self.places, tokens).view(self.rows, self.width, -1)
 
     def gather(self, block: Tensor) -> Tensor:
-        """Return what stands there: (rows, width, F) -> (N, F)."""
+        """Return what is in the places of the tokens: (rows, width, F) -> (N, F)."""
         return block.flatten(0, 1).index_select(0, self.places)
 
 
@@ -58,11 +62,11 @@ class Attention(nn.Module):
     """A weighted mean of the encoder's ``output``, joined with the decoder's: ``h~ = tanh(W_c [c_t; h_t])``.
 
     Luong, Pham and Manning 2015, "Effective Approaches to Attention-based Neural Machine Translation", section 3.1 and
-    equation 5. A softmax over the real steps of the source makes weights of the scores of the decoder's output h_t:
+    equation 5. A softmax over the real steps of the source turns the scores of the decoder's output h_t into weights:
 
     ``dot``: ``h_t . m_s``. ``general``: ``h_t . W m_s``. ``additive``: ``v . tanh(W h_t + U m_s)``, the score of
-    Bahdanau, Cho and Bengio 2015, "Neural Machine Translation by Jointly Learning to Align and Translate", there of the
-    state one step before, here of this step's output, as the others are.
+    Bahdanau, Cho and Bengio 2015, "Neural Machine Translation by Jointly Learning to Align and Translate". They score
+    the state one step before; here it is this step's output, as for the others.
 
     Args:
         name: ``dot``, ``general`` or ``additive``.
@@ -70,7 +74,7 @@ class Attention(nn.Module):
         memory_size: M, width of the encoder's.
 
     Raises:
-        UserError: for an unknown name, or ``dot`` with O other than M.
+        UserError: for an unknown name, or ``dot`` where O is not M.
     """
 
     def __init__(self, name: AttentionName, query_size: int, memory_size: int) -> None:
@@ -78,9 +82,9 @@ class Attention(nn.Module):
         check_attention(name)
         if name == "dot" and query_size != memory_size:
             raise UserError(
-                f"model.attention=dot multiplies the output of both sides, whose widths differ: {memory_size} of the "
-                f"encoder (its directions side by side), {query_size} of the decoder. Set model.attention=general, "
-                "which maps the one to the other."
+                f"model.attention=dot multiplies the output of both sides, but their widths differ: {memory_size} of "
+                f"the encoder (its directions side by side), {query_size} of the decoder. Set model.attention=general, "
+                "which maps one to the other."
             )
         self.name: AttentionName = name
         additive = name == "additive"
@@ -103,26 +107,32 @@ class Attention(nn.Module):
         return torch.tanh(self.combine(torch.cat((grid.gather(context), output), dim=-1)))
 
     def weights(self, output: Tensor, grid: Grid, memory: Memory) -> Tensor:
-        """Return what share of the attention of each token each source step has: (N, O) -> (B, width, S)."""
+        """Return how much of its attention each token gives to each source step: (N, O) -> (B, width, S)."""
         queries = grid.spread(output if self.query is None else self.query(output))  # (B, width, Q)
-        scores = torch.bmm(queries, memory.keys.transpose(1, 2)) if self.score is None else self._sums(queries, memory)
+        if self.score is None:
+            scores = torch.bmm(queries, memory.keys.transpose(1, 2))
+        else:
+            scores = _additive_scores(self.score, queries, memory.keys)
         return scores.masked_fill(~memory.real.unsqueeze(1), -torch.inf).softmax(-1)
 
-    def _sums(self, queries: Tensor, memory: Memory) -> Tensor:
-        """Return additive scores, (B, width, S), holding ``MOST_SUMS`` sums at a time, or those of one step."""
-        blocks = queries.split(max(1, MOST_SUMS // memory.keys.numel()), dim=1)
-        if len(blocks) == 1 or not torch.is_grad_enabled():
-            return torch.cat([self._additive(block, memory.keys) for block in blocks], dim=1)
-        # What the backward pass needs is computed again there
-        again = [
-            checkpoint(self._additive, block, memory.keys, use_reentrant=False, preserve_rng_state=False)
-            for block in blocks
-        ]
-        return torch.cat(again, dim=1)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
-    def _additive(self, queries: Tensor, keys: Tensor) -> Tensor:
-        assert self.score is not None
-        return self.score(torch.tanh(queries.unsqueeze(2) + keys.unsqueeze(1))).squeeze(-1)
+def _additive_scores(score: nn.Linear, queries: Tensor, keys: Tensor) -> Tensor:
+    """Return additive scores, (B, width, S), with ``MOST_SUMS`` sums in memory at a time, or those of one step."""
+    blocks = queries.split(max(1, MOST_SUMS // keys.numel()), dim=1)
+    if len(blocks) == 1 or not torch.is_grad_enabled():
+        return torch.cat([_additive(score, block, keys) for block in blocks], dim=1)
+    # What the backward pass needs is computed again there
+    scores = [_recomputed(score, block, keys) for block in blocks]
+    return torch.cat(scores, dim=1)
+
+
+def _additive(score: nn.Linear, queries: Tensor, keys: Tensor) -> Tensor:
+    return score(torch.tanh(queries.unsqueeze(2) + keys.unsqueeze(1))).squeeze(-1)
+
+
+def _recomputed(score: nn.Linear, queries: Tensor, keys: Tensor) -> Tensor:
+    sums: Any = checkpoint(_additive, score, queries, keys, use_reentrant=False, preserve_rng_state=False)
+    return sums
 
 
 def check_attention(name: str) -> None:
@@ -132,7 +142,7 @@ def check_attention(name: str) -> None:
 
 
 def grid_of_packed(packed: PackedSequence) -> Grid:
-    """Return where packed tokens stand in (B, T), rows in the order of the batch."""
+    """Return the places of packed tokens in (B, T), rows in the order of the batch."""
     sizes = packed.batch_sizes.to(packed.data.device)
     number, steps = len(packed.data), torch.arange(len(sizes), device=sizes.device)
     step, row = steps.repeat_interleave(sizes, output_size=number), row_of_token(packed)  # (N,)
@@ -142,7 +152,7 @@ def grid_of_packed(packed: PackedSequence) -> Grid:
 
 
 def grid_of_rows(rows: Tensor, number: int) -> Grid:
-    """Return a grid for tokens of whichever of ``number`` rows, (N,), several of one row or none."""
+    """Return a grid for tokens of the given ``rows`` out of ``number``, (N,): several of one row, or none."""
     order = rows.argsort(stable=True)
     counts = rows.bincount(minlength=number)
     width = int(counts.max())

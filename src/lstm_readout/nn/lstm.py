@@ -191,7 +191,7 @@ class LSTM(nn.Module):
             input: (T, B, I), (B, T, I) with ``batch_first``, or packed (tokens, I).
             state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; None: zeros.
         """
-        first = None if state is None else [part for part in state if part is not None]
+        first = None if state is None else [part for part in (state.h, state.c) if part is not None]
         extra = ExtraDropout(self.weight_drop, self.locked_dropout)
         drops = self.training and bool(extra.weight_drop or (extra.locked and self.rnn.dropout))
         if drops or runs_in_blocks(self.engine, input):

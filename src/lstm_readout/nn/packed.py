@@ -1,4 +1,4 @@
-"""Packed rows: which row a token belongs to, how long rows are, and rows turned around."""
+"""Packed rows: the row that each token belongs to, the lengths of rows, and rows in reverse."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def lengths_of(batch_sizes: Tensor) -> Tensor:
 def row_of_token(packed: PackedSequence) -> Tensor:
     """Return for each packed token the row it belongs to, in the packed (longest first) order: (tokens,)."""
     sizes, number = packed.batch_sizes.to(packed.data.device), len(packed.data)
-    starts = sizes.cumsum(0) - sizes  # (T,): where each step begins
-    # The size of the result is known: nothing waits for the device
+    starts = sizes.cumsum(0) - sizes  # (T,) where each step begins
+    # output_size: without it the host would wait for the device
     return torch.arange(number, device=sizes.device) - starts.repeat_interleave(sizes, output_size=number)
 
 
 def step_before(packed: PackedSequence) -> Tensor:
-    """Return where the step before stands, for each packed token after the rows' first ones: (tokens - B,)."""
+    """Return the place of the step before, for each packed token except the rows' first ones: (tokens - B,)."""
     sizes = packed.batch_sizes.to(packed.data.device)
     places = torch.arange(int(packed.batch_sizes[0]), len(packed.data), device=sizes.device)
     return places - sizes[:-1].repeat_interleave(sizes[1:])
 
 
 def reversal(packed: PackedSequence) -> Tensor:
-    """Return for each packed token that of its row which takes its place when rows are turned around: (tokens,)."""
+    """Return for each packed token the place of the token that replaces it when rows are reversed: (tokens,)."""
     sizes = packed.batch_sizes.to(packed.data.device)
     starts = sizes.cumsum(0) - sizes
     steps = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)  # (tokens,)
@@ -54,6 +54,13 @@ def with_data(packed: PackedSequence, data: Tensor) -> PackedSequence:
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
 
+def to_device(packed: PackedSequence, device: torch.device | str) -> PackedSequence:
+    """Return the rows on another device, as ``PackedSequence.to`` does, whose type knows no device."""
+    orders = (packed.sorted_indices, packed.unsorted_indices)
+    moved = (None if order is None else order.to(device) for order in orders)
+    return PackedSequence(packed.data.to(device), packed.batch_sizes, *moved)
+
+
 def reversed_rows(packed: PackedSequence) -> PackedSequence:
-    """Turn each row around, its own last token first; lengths and order of the rows stay."""
+    """Reverse each row, its own last token first; lengths and order of the rows stay."""
     return with_data(packed, packed.data[reversal(packed)])

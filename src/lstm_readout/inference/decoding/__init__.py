@@ -1,6 +1,6 @@
-"""Writing with a language model: a first state goes in, token ids come out, one step at a time.
+"""Decoding with a language model: a first state goes in, token ids come out, one step at a time.
 
-A translator's decoder is a language model that starts from the encoder's state, so both write with these functions.
+A translator's decoder is a language model that starts from the encoder's state, so both decode with these functions.
 """
 
 from lstm_readout.inference.decoding.beam import Hypothesis, beam_search, check_beam, forced_scores

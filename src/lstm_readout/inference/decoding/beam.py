@@ -1,6 +1,6 @@
 """The most probable texts that a beam finds: B first states go in, B lists of scored hypotheses come out.
 
-Shapes: B texts, N hypotheses still being written (of all texts together), K beam_size, V vocabulary size.
+Shapes: B texts, N unfinished hypotheses (of all texts), K beam_size, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lstm_readout.inference.decoding.ensemble import EnsembleDecoder
 from lstm_readout.inference.decoding.int8 import Decoder, stepper_of
 from lstm_readout.inference.decoding.stepper import forbid
 from lstm_readout.models.generate import LanguageModel
-from lstm_readout.nn.lstm import LSTMState
-from lstm_readout.nn.packed import row_of_token
+from lstm_readout.nn.decoder_state import DecoderState
+from lstm_readout.nn.packed import row_of_token, to_device
 from lstm_readout.tokenizer import BOS, EOS
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
@@ -45,31 +45,31 @@ class _Ended(NamedTuple):
 @torch.inference_mode()
 def beam_search(
     decoder: Decoder,
-    state: LSTMState,
+    state: DecoderState,
     beam_size: int,
     max_length: int | Sequence[int],
     *,
     length_penalty: float = 0.0,
     only_best: bool = False,
 ) -> list[list[Hypothesis]]:
-    """Keep the ``beam_size`` most probable beginnings of each text at every step, until all have ended.
+    """Keep the ``beam_size`` most probable prefixes of each text at every step, until all have ended.
 
     A hypothesis that takes ``<eos>`` is complete and gives up its place in the beam (Sutskever, Vinyals and Le 2014,
-    "Sequence to Sequence Learning with Neural Networks", section 3.2). Probabilities are those of the model's whole
-    vocabulary; ``<unk>`` and ``<bos>`` are only never chosen. A beam of 1 writes what ``greedy`` writes (where two
-    tokens are exactly as probable, either may be taken).
+    "Sequence to Sequence Learning with Neural Networks", section 3.2). Probabilities are over the model's whole
+    vocabulary, but ``<unk>`` and ``<bos>`` are never chosen. A beam of 1 finds what ``greedy`` finds (of two tokens
+    with exactly the same probability, either may be taken).
 
     Args:
         decoder: the language model, in eval mode; for many calls its ``Stepper``.
-        state: (h_0, c_0) of the B texts to write.
-        beam_size: K, hypotheses of each text.
-        max_length: most tokens of a text, or one number for each text. What is cut there is returned as well; its
-            score counts no ``<eos>``.
+        state: (h_0, c_0) of B texts.
+        beam_size: K, hypotheses per text.
+        max_length: the limit on tokens, for all texts or one per text. Hypotheses that are cut there are returned as
+            well; their scores count no ``<eos>``.
         length_penalty: hypotheses are ranked by ``score / length ** length_penalty`` (Wu et al. 2016, "Google's
             Neural Machine Translation System", section 7, the form before their equation 14). The length counts
-            what the score counts, ``<eos>`` too. 0 prefers short texts, 1 compares means per token.
-        only_best: a text is left as soon as nothing still being written can pass its best hypothesis, which is
-            that of the whole search; those that would have come later are missing.
+            what the score counts, ``<eos>`` included. 0 prefers short texts, 1 compares means per token.
+        only_best: stop searching a text as soon as no unfinished hypothesis can pass its best complete one. That one
+            is the best of the whole search; hypotheses that would have been completed later are missing.
 
     Returns:
         B lists of up to K hypotheses, the best first.
@@ -80,7 +80,7 @@ def beam_search(
     check_beam(beam_size, length_penalty)
     stepper, batch, device = stepper_of(decoder), state.h.shape[1], state.h.device
     limits = torch.as_tensor(max_length, device=device).expand(batch)
-    places = torch.full((batch,), beam_size, device=device)  # of each text's beam that are not taken by a complete text
+    places = torch.full((batch,), beam_size, device=device)  # of each text's beam, without those of complete hypotheses
     best = torch.full((batch,), -torch.inf, dtype=torch.float64, device=device)  # rank of each text's best complete one
     texts = torch.arange(batch, device=device)  # (N,) which text a hypothesis belongs to, ascending
     slots = torch.zeros_like(texts)  # (N,) its place in the text's beam, the best first
@@ -98,7 +98,7 @@ def beam_search(
         if only_best and ended:
             if len(complete):
                 best = _highest(best, ended[-1].texts, _rank(ended[-1].scores, step, length_penalty))
-            # Scores only fall, and no text is longer than its limit: the rank that a hypothesis can still reach
+            # The rank that a hypothesis can still reach: scores only fall, and no text is longer than its limit
             reach = _rank(scores, limits[texts], length_penalty).masked_fill(leaving, -torch.inf)
             leaving = leaving | (_highest(torch.full_like(best, -torch.inf), texts, reach) <= best)[texts]
         alive = (~leaving).nonzero().squeeze(1)
@@ -129,18 +129,18 @@ def beam_search(
 
 @torch.inference_mode()
 def forced_scores(
-    decoder: LanguageModel | EnsembleDecoder, state: LSTMState, token_ids: Sequence[Sequence[int]]
+    decoder: LanguageModel | EnsembleDecoder, state: DecoderState, texts: Sequence[Sequence[int]]
 ) -> Tensor:
     """Return the log probabilities of given texts and their ``<eos>``, in nats: (B,).
 
     Args:
         decoder: the language model, in eval mode.
-        state: (h_0, c_0) of the B texts.
-        token_ids: B texts without ``<bos>`` and ``<eos>``.
+        state: (h_0, c_0) of B texts.
+        texts: B lists of ids without ``<bos>`` and ``<eos>``.
     """
-    column, rows = Ragged.from_lists([[*ids, EOS] for ids in token_ids]), torch.arange(len(token_ids)).numpy()
+    column, rows = Ragged.from_lists([[*ids, EOS] for ids in texts]), torch.arange(len(texts)).numpy()
     device = state.h.device
-    inputs = pack(column, rows, first=BOS).to(device)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    inputs = to_device(pack(column, rows, first=BOS), device)
     logits = decoder(inputs, state).logits.data  # (tokens, V)
     scores = -cross_entropy(_wide(logits), pack(column, rows).data.to(device), reduction="none")  # (tokens,)
     return scores.new_zeros(len(rows)).index_add_(0, row_of_token(inputs), scores)[inputs.unsorted_indices]
@@ -155,13 +155,13 @@ def check_beam(beam_size: int, length_penalty: float) -> None:
 
 
 def _continuations(logits: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Return log probabilities and ids of the best next tokens of each row: (N, V) -> twice (N, number or V - 2)."""
+    """Return log probabilities and ids of the best next tokens of each row: (N, V) -> (N, number or V - 2) each."""
     scores, token_ids = forbid(_wide(logits).log_softmax(-1)).topk(min(number, logits.shape[-1] - 2))
     return scores, token_ids
 
 
 def _rank(scores: Tensor, lengths: Tensor | int, length_penalty: float) -> Tensor:
-    """Return what hypotheses are ordered by: (N,) in float64."""
+    """Return what hypotheses are sorted by: (N,) in float64."""
     return scores.double() / torch.as_tensor(lengths).clamp(min=1).double() ** length_penalty
 
 
@@ -176,8 +176,8 @@ def _hypotheses(
     """Follow each complete hypothesis back to its beginning, and sort those of each text.
 
     Args:
-        ended: what was found, step after step.
-        history: for each step (token of each row, its row one step before).
+        ended: the complete hypotheses, step after step.
+        history: per step (the token of each row, its row one step before).
         batch, length_penalty: see ``beam_search``.
     """
     found: list[list[tuple[float, Hypothesis]]] = [[] for _ in range(batch)]  # with their ranks
@@ -185,10 +185,10 @@ def _hypotheses(
     steps = torch.cat([torch.full_like(part.rows, part.step) for part in ended])
     token_ids = rows.new_full((len(rows), len(history)), EOS)  # (F, steps)
     for step in range(len(history) - 1, 0, -1):
-        written = (steps >= step).nonzero().squeeze(1)
+        longer = (steps >= step).nonzero().squeeze(1)
         tokens, parents = history[step]
-        token_ids[written, step - 1] = tokens[rows[written]]
-        rows[written] = parents[rows[written]]
+        token_ids[longer, step - 1] = tokens[rows[longer]]
+        rows[longer] = parents[rows[longer]]
     scores = torch.cat([part.scores for part in ended])
     ranks, texts = _rank(scores, steps, length_penalty), torch.cat([part.texts for part in ended])
     columns = (x.tolist() for x in (texts, ranks, scores, token_ids))

@@ -1,4 +1,4 @@
-"""The most probable text: first states or sources go in, one list of token ids for each comes out."""
+"""The most probable text: first states or sources go in, one list of token ids per row comes out."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from lstm_readout.inference.decoding.ensemble import Ensemble
 from lstm_readout.inference.decoding.int8 import Decoder, stepper_of
 from lstm_readout.inference.decoding.stepper import Stepper, forbid
 from lstm_readout.models.translate import Seq2Seq
-from lstm_readout.nn.lstm import LSTMState
+from lstm_readout.nn.decoder_state import DecoderState
 from lstm_readout.tokenizer import BOS, EOS
 
-TranslationModel = Seq2Seq | Ensemble
+_Translator = Seq2Seq | Ensemble
 
 
 @torch.autocast("cpu", enabled=False)
 @torch.inference_mode()
-def greedy(decoder: Decoder, state: LSTMState, max_length: int | Sequence[int]) -> list[list[int]]:
-    """Write the most probable token at every step until ``<eos>``; rows that have ended leave the batch.
+def greedy(decoder: Decoder, state: DecoderState, max_length: int | Sequence[int]) -> list[list[int]]:
+    """Generate the most probable token at every step until ``<eos>``; rows that have ended leave the batch.
 
     Args:
         decoder: the language model, in eval mode; for many calls its ``Stepper``.
-        state: (h_0, c_0) of the B texts to write.
-        max_length: most tokens of a text, or one number for each text.
+        state: (h_0, c_0) of B texts.
+        max_length: the limit on tokens, for all texts or one per text.
 
     Returns:
         B lists of ids without ``<bos>`` and ``<eos>``.
     """
     stepper, batch = stepper_of(decoder), state.h.shape[1]
     limits = [max_length] * batch if isinstance(max_length, int) else list(max_length)
-    written: list[list[int]] = [[] for _ in range(batch)]
+    generated: list[list[int]] = [[] for _ in range(batch)]
     alive = [row for row in range(batch) if limits[row] > 0]
     token_ids, state = torch.full((len(alive),), BOS, device=stepper.device), stepper.fit(state)
     if len(alive) < batch:
@@ -44,18 +44,18 @@ def greedy(decoder: Decoder, state: LSTMState, max_length: int | Sequence[int]) 
         going_on = []
         for k, (row, token_id) in enumerate(zip(alive, token_ids.tolist(), strict=True)):
             if token_id != EOS:
-                written[row].append(token_id)
-                if len(written[row]) < limits[row]:
+                generated[row].append(token_id)
+                if len(generated[row]) < limits[row]:
                     going_on.append(k)
         if len(going_on) < len(alive):
             kept = torch.tensor(going_on, dtype=torch.long, device=stepper.device)
             alive, token_ids, state = [alive[k] for k in going_on], token_ids[kept], state.rows(kept)
-    return written
+    return generated
 
 
 @torch.inference_mode()
 def translate(
-    model: TranslationModel,
+    model: _Translator,
     source_ids: PackedSequence,
     max_length: int | None = None,
     beam_size: int = 1,
@@ -63,15 +63,15 @@ def translate(
     *,
     stepper: Stepper | None = None,
 ) -> list[list[int]]:
-    """Write a translation of each source: greedily, or the best that a beam finds.
+    """Translate each source: greedily, or by the best hypothesis that a beam finds.
 
     Args:
         model: the translator, in eval mode.
         source_ids: B sources.
-        max_length: most tokens of a translation; None: twice its own source's and 20 more, so that no translation
-            depends on the other rows of its batch.
+        max_length: the limit on tokens of a translation; None: twice those of its own source and 20 more, so that no
+            translation depends on the other rows of its batch.
         beam_size, length_penalty: see ``beam_search``; a beam of 1 is greedy.
-        stepper: of ``model.decoder``, where there are many calls; None: one for this call.
+        stepper: of ``model.decoder``, for many calls; None: a new one for this call.
 
     Returns:
         B lists of ids without ``<bos>`` and ``<eos>``.
@@ -90,7 +90,7 @@ def translate(
 
 @torch.inference_mode()
 def translations(
-    model: TranslationModel,
+    model: _Translator,
     source_ids: PackedSequence,
     beam_size: int,
     max_length: int | None = None,
@@ -111,6 +111,6 @@ def translations(
 
 
 def length_limits(source_ids: PackedSequence, max_length: int | None) -> list[int]:
-    """Return the most tokens of each translation; see ``translate``."""
+    """Return the limit on tokens of each translation; see ``translate``."""
     _, lengths = pad_packed_sequence(source_ids)
     return [2 * length + 20 if max_length is None else max_length for length in lengths.tolist()]

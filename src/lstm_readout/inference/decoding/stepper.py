@@ -1,4 +1,4 @@
-"""One step of a language model with nothing wasted: token ids and a state go in, scores and the next state come out.
+"""One step of a language model without overhead: token ids and a state go in, scores and the next state come out.
 
 Shapes: N rows, V vocabulary size, L num_layers, O = proj_size or H, H hidden_size.
 """
@@ -9,29 +9,31 @@ import torch
 from torch import Tensor, nn
 
 from lstm_readout.errors import UserError
-from lstm_readout.inference.decoding.cells import Cell, Given, GRUCell, LSTMCell, MakeProduct, RNNCell
+from lstm_readout.inference.decoding.cells import Cell, GRUCell, Input, LSTMCell, MakeProduct, RNNCell
 from lstm_readout.inference.decoding.products import FloatProduct, Int8Product
-from lstm_readout.models.attentive_decoder import AttentiveDecoder, AttentiveState
+from lstm_readout.models.attentive_decoder import DecoderWithMemory
 from lstm_readout.models.generate import LanguageModel
+from lstm_readout.nn.decoder_state import DecoderState, with_memory
 from lstm_readout.nn.encoder import Encoder
 from lstm_readout.nn.lstm import LSTM, LSTMState
 from lstm_readout.tokenizer import BOS, UNK
 
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-CELLS = {"lstm": LSTMCell, "gru": GRUCell, "rnn": RNNCell}
+_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+_CELLS = {"lstm": LSTMCell, "gru": GRUCell, "rnn": RNNCell}
 
 
 class Stepper:
     """``LanguageModel.step`` for many steps of one model, without a graph and without dropout.
 
-    The numbers are those of ``model.step`` to float rounding, several times faster on CPU: a call of ``nn.LSTM`` for
-    one step lays its weights out anew each time, which here happens once; the input's product of layer 0 is looked up;
-    and the gates take as few calls as they can. Other devices, and models that compute otherwise than
-    ``LanguageModel``, take ``model.step`` itself.
+    The numbers are those of ``model.step`` to float rounding, computed several times faster on CPU: a call of
+    ``nn.LSTM`` for one step lays out its weights again each time, which happens once here; the input's product of layer
+    0 is looked up; and the gates take as few calls as they can. On other devices, and for models that do not compute
+    what ``LanguageModel`` computes, ``model.step`` itself is called.
 
-    Of an ``AttentiveDecoder`` the cells are laid out likewise; attention itself is the model's, in float.
+    For a ``DecoderWithMemory`` the cells are laid out in the same way; its memory is read by the model's own layer, in
+    float.
 
-    What it lays out it keeps: after a change of the weights, build another one.
+    A stepper does not see later changes of the weights: build a new one after a change.
 
     Args:
         model: the language model.
@@ -39,19 +41,22 @@ class Stepper:
             softmax stay float.
 
     Raises:
-        UserError: ``int8`` where the model, its device, torch or the processor cannot.
+        UserError: for ``int8`` that the model, its device, torch or the processor does not support.
     """
 
     def __init__(self, model: LanguageModel, *, int8: bool = False) -> None:
         self.model, self.int8 = model, int8
+        self.reader = model.attention if isinstance(model, DecoderWithMemory) else None
         self.cells: list[Cell] | None = None
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         make = Int8Product if int8 else FloatProduct
         if not _is_plain(model):
             if int8:
-                told = f"int8=true: a {type(model).__name__} computes its steps itself, and cannot be quantised here. "
-                raise UserError(told + "Set int8=false.")
+                raise UserError(
+                    f"int8=true: a {type(model).__name__} computes its steps itself, and cannot be quantised here. "
+                    "Set int8=false."
+                )
             return
         if not int8 and (self.device.type != "cpu" or self.dtype not in (torch.float32, torch.float64)):
             return
@@ -60,31 +65,28 @@ class Stepper:
             self.head = make(head.weight, head.bias) if type(head) is nn.Linear else torch.no_grad()(head.forward)
             self.cells = [_cell(model.encoder, layer, make) for layer in range(model.encoder.lstm.rnn.num_layers)]
 
-    def __call__(self, token_ids: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
-        """Score what follows one more token a row: ids (N,) -> logits (N, V), and the state to go on from."""
+    def __call__(self, token_ids: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
+        """Score what follows one more token per row: ids (N,) -> logits (N, V), and the state to go on from."""
         if self.cells is None:
             with torch.no_grad():
                 return self.model.step(token_ids, state)
-        state = self.first_state(len(token_ids)) if state is None else state
-        fed = state.fed if isinstance(state, AttentiveState) else None
-        x: Given = token_ids if fed is None else (token_ids, fed)
-        steps: list[tuple[Tensor, Tensor | None]] = []
+        source = None if self.reader is None else with_memory(state)
+        first = self.first_state(len(token_ids)) if state is None else state
+        x: Input = token_ids if source is None or source.fed is None else (token_ids, source.fed)
+        steps: list[list[Tensor]] = []
         for layer, cell in enumerate(self.cells):
-            x, c = cell(x, state.h[layer], None if state.c is None else state.c[layer])
-            steps.append((x, c))
+            steps.append(cell(x, [part[layer] for part in (first.h, first.c) if part is not None]))
+            x = steps[-1][0]
         last = _stacked(steps)
-        if isinstance(state, AttentiveState):
-            assert isinstance(self.model, AttentiveDecoder)
-            with torch.no_grad():
-                x = self.model.attention(x, state.grid(), state.memory)
-            last = state.after(last, x)
-        return self.head(x), last
+        if self.reader is None or source is None:
+            return self.head(x), last
+        with torch.no_grad():
+            x = self.reader(x, source.grid(), source.memory)
+        return self.head(x), source.after(last, x)
 
-    def fit(self, state: LSTMState) -> LSTMState:
+    def fit(self, state: DecoderState) -> DecoderState:
         """Return the state in the precision of the steps: an encoder under autocast gives another."""
-        if isinstance(state, AttentiveState):
-            return state.to(self.dtype)
-        return LSTMState(state.h.to(self.dtype), None if state.c is None else state.c.to(self.dtype))
+        return state.to(self.dtype)
 
     def first_state(self, batch: int) -> LSTMState:
         """Return zeros, from which a text starts: h (L, N, O), c (L, N, H)."""
@@ -96,16 +98,15 @@ class Stepper:
 
 def _cell(encoder: Encoder, layer: int, make: MakeProduct) -> Cell:
     rnn = encoder.lstm.rnn
-    found = {name: getattr(rnn, f"{name}_l{layer}", None) for name in WEIGHTS}
-    weights = {name: weight.detach() for name, weight in found.items() if weight is not None}
-    return CELLS[encoder.lstm.cell](weights, None if layer else encoder.embedding.weight.detach(), make)
+    parameters = {name: getattr(rnn, f"{name}_l{layer}", None) for name in _WEIGHTS}
+    weights = {name: weight.detach() for name, weight in parameters.items() if weight is not None}
+    return _CELLS[encoder.lstm.cell](weights, None if layer else encoder.embedding.weight.detach(), make)
 
 
 def _is_plain(model: LanguageModel) -> bool:
-    """Say whether the model computes what ``Stepper`` does: nothing overridden, nothing hooked on."""
-    reads = (LanguageModel.read, AttentiveDecoder.read)
+    """Say whether the model computes what ``Stepper`` does: no method overridden, no hook registered."""
     own = type(model).forward is LanguageModel.forward and type(model).step is LanguageModel.step
-    own = own and type(model).read in reads
+    own = own and type(model).read in (LanguageModel.read, DecoderWithMemory.read)
     encoder = model.encoder
     types = (type(encoder), type(encoder.embedding), type(encoder.lstm)) == (Encoder, nn.Embedding, LSTM)
     hooked = any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
@@ -113,16 +114,14 @@ def _is_plain(model: LanguageModel) -> bool:
     return own and types and not hooked and not (isinstance(rnn, nn.RNN) and rnn.nonlinearity != "tanh")
 
 
-def _stacked(steps: list[tuple[Tensor, Tensor | None]]) -> LSTMState:
+def _stacked(steps: list[list[Tensor]]) -> LSTMState:
     """Put the layers' h (N, O) and c (N, H) together: (L, N, O), (L, N, H)."""
     if len(steps) == 1:
-        h, c = steps[0]
-        return LSTMState(h.unsqueeze(0), None if c is None else c.unsqueeze(0))
-    h = torch.stack([h for h, _ in steps])
-    return LSTMState(h, None if steps[0][1] is None else torch.stack([c for _, c in steps if c is not None]))
+        return LSTMState(*(part.unsqueeze(0) for part in steps[0]))
+    return LSTMState(*(torch.stack(parts) for parts in zip(*steps, strict=True)))
 
 
 def forbid(scores: Tensor) -> Tensor:
-    """Make ``<unk>`` and ``<bos>``, which no text holds, impossible in (..., V), in place."""
+    """Make ``<unk>`` and ``<bos>``, which are in no text, impossible in (..., V), in place."""
     scores[..., UNK] = scores[..., BOS] = -torch.inf
     return scores

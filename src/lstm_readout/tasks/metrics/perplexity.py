@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 from lstm_readout.data.batches import GenerateBatch, moved
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.models.generate import LanguageModel
-from lstm_readout.nn.lstm import LSTMState
+from lstm_readout.nn.decoder_state import DecoderState
 from lstm_readout.tasks.metrics.predictions import ScoredRows
 from lstm_readout.tokenizer import UNK, TextTokenizer
 from lstm_readout.tokenizer.ragged import Ragged, pack
@@ -101,7 +101,7 @@ def dynamic_loss(model: LanguageModel, rows: ScoredRows, how: DynamicEvaluation,
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             for begin, end in zip(rows.offsets[:-1].tolist(), rows.offsets[1:].tolist(), strict=True):
                 _copy(adapted, trained)
-                state: LSTMState | None = None
+                state: DecoderState | None = None
                 for start in range(begin, end, how.window):
                     part = slice(start, min(start + how.window, end))
                     inputs, targets = _ids(rows.inputs[part], device), _ids(rows.targets[part], device)
