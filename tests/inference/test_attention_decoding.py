@@ -270,10 +270,10 @@ def test_what_cannot_be_asked_is_refused(tmp_path):
 def test_a_search_leaves_the_state_it_was_given_as_it_was():
     model, rows = build(**SHAPES[3]), packed(sources(3))
     state = model.encode(rows)
-    before = [part.clone() for part in (*state, *state.memory[:2], state.fed) if part is not None]
+    before = [part.clone() for part in (state.h, state.c, *state.memory[:2], state.fed) if part is not None]
     beam_search(model.decoder, state, 3, 6)
     greedy(model.decoder, state, 6)
-    after = [part for part in (*state, *state.memory[:2], state.fed) if part is not None]
+    after = [part for part in (state.h, state.c, *state.memory[:2], state.fed) if part is not None]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 

@@ -201,7 +201,7 @@ def test_the_commands_take_int8(tmp_path, monkeypatch, capsys):
 
 def test_a_classifier_is_refused(saved, capsys):
     path = saved[0] / "classify.ckpt"
-    message = "int8=true: a Classifier writes nothing step by step, and reading is fast in float"
+    message = "int8=true: a Classifier generates nothing step by step, and reading is faster in float"
     with pytest.raises(UserError, match=message):
         DocumentClassifier.load(path, int8=True)
     with pytest.raises(SystemExit) as stop:

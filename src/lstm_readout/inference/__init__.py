@@ -1,4 +1,4 @@
-"""Trained models at work, one file each task: load a checkpoint, call it with a list of strings."""
+"""Trained models at work, one file per task: load a checkpoint, call it with a list of strings."""
 
 from lstm_readout.inference.classify import Classified, DocumentClassifier
 from lstm_readout.inference.generate import TextGenerator

@@ -1,1 +1,1 @@
-"""Parts of models that need torch alone."""
+"""The parts of models; they need torch alone."""

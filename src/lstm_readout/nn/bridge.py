@@ -9,11 +9,11 @@ from lstm_readout.nn.lstm import LSTM, LSTMState
 
 
 class Bridge(nn.Module):
-    """Fit an encoder's ``(h_n, c_n)`` to a decoder: nothing where the shapes agree, else one linear map a layer.
+    """Fit an encoder's ``(h_n, c_n)`` to a decoder: unchanged where the shapes agree, else by one linear map per layer.
 
-    Decoder layer k reads encoder layer k counted from the top (the lowest one again where the encoder has fewer),
-    both directions side by side; h passes through tanh, as every h of an LSTM does, c does not. A gru or rnn
-    encoder has no c_n: an LSTM decoder's c_0 is then mapped from h_n.
+    Decoder layer k reads encoder layer k, counted from the top (the lowest one again where the encoder has fewer
+    layers), both directions side by side. h passes through tanh, as every h of an LSTM does; c does not. A gru or rnn
+    encoder has no c_n: then an LSTM decoder's c_0 is mapped from h_n.
     """
 
     def __init__(self, source: LSTM, target: LSTM) -> None:
@@ -31,7 +31,7 @@ class Bridge(nn.Module):
                 self.c.extend(nn.Linear(c_in * self.directions, c_out) for _ in self.layers)
 
     def forward(self, state: LSTMState) -> LSTMState:
-        """Map (L * D, B, size) of the encoder to (L', B, size') of the decoder."""
+        """Map the encoder's (L * D, B, size) to the decoder's (L', B, size')."""
         if not self.h:
             return state
         h = torch.stack([torch.tanh(linear(x)) for linear, x in zip(self.h, self._by_layer(state.h), strict=True)])

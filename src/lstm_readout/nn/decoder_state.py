@@ -6,7 +6,7 @@ Shapes: B sources, N rows of the decoder, S source steps, O width of the decoder
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -105,7 +105,7 @@ class StateWithMemory:
 
     def after(self, lstm: LSTMState, attended: Tensor) -> StateWithMemory:
         """Return the state after further steps, the last of which gave h~ (N, O)."""
-        return replace(self, lstm=lstm, fed=None if self.fed is None else attended)
+        return StateWithMemory(lstm, self.memory, self.sources, None if self.fed is None else attended)
 
     def with_fed(self, vectors: Tensor) -> Tensor:
         """Put h~ of the step before beside vectors, (N, E), where it is fed: (N, E + O)."""

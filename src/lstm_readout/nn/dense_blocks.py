@@ -112,10 +112,10 @@ def _run_layers(
     layout = lay_out(packed.batch_sizes, block_cost)
     orders = [None, reversal(packed)] if rnn.bidirectional else [None]
     holds = isinstance(rnn, nn.LSTM) and layout.places is not None
-    between = SequenceDropout(rnn.dropout, locked=extra is not None and extra.locked).train(rnn.training)
     data, finals = packed.data, list[State]()  # finals: of each layer and direction
     for layer in range(rnn.num_layers):
-        if layer:
+        if layer and rnn.dropout:
+            between = SequenceDropout(rnn.dropout, locked=extra is not None and extra.locked).train(rnn.training)
             data = between(with_data(packed, data)).data
         outputs = []
         for order in orders:

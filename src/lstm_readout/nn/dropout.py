@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
-from lstm_readout.nn.packed import row_of_token
+from lstm_readout.nn.packed import row_of_token, with_data
 
 Sequence = TypeVar("Sequence", Tensor, PackedSequence)
 
 
 class SequenceDropout(nn.Dropout):
-    """Dropout with a new mask at every step, or ``locked``: one mask a row for all of its steps.
+    """Dropout with a new mask at every step, or ``locked``: one mask per row for all of its steps.
 
-    A locked mask takes the same features away throughout, so a recurrent layer cannot average the noise out (Gal and
+    A locked mask drops the same features throughout, so that a recurrent layer cannot average the noise out (Gal and
     Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks").
 
     Args:
         p: probability of each feature.
-        locked: one mask a row.
+        locked: one mask per row.
         batch_first: Tensors are (B, T, F), not (T, B, F).
     """
 
@@ -33,27 +33,27 @@ class SequenceDropout(nn.Dropout):
         super().__init__(p)
         self.locked, self.batch_first = locked, batch_first
 
-    def forward(self, sequence: Sequence) -> Sequence:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Drop features while training: packed (tokens, F), a Tensor (T, B, F), or (T, F) of one row."""
+    def forward(self, input: Sequence) -> Sequence:
+        """Drop features in training: packed (tokens, F), a Tensor (T, B, F), or (T, F) of one row."""
         if not (self.training and self.p):
-            return sequence
-        if isinstance(sequence, PackedSequence):
-            data = sequence.data
+            return input
+        if isinstance(input, PackedSequence):
+            data = input.data
             if self.locked:
-                data = data * locked_mask(data[: int(sequence.batch_sizes[0])], self.p)[row_of_token(sequence)]
+                data = data * _locked_mask(data[: int(input.batch_sizes[0])], self.p)[row_of_token(input)]
             else:
                 data = dropout(data, self.p)
-            return PackedSequence(data, *sequence[1:])
+            return with_data(input, data)
         if not self.locked:
-            return dropout(sequence, self.p)
-        time = 1 if self.batch_first and sequence.dim() == 3 else 0
-        return sequence * locked_mask(sequence.select(time, 0), self.p).unsqueeze(time)
+            return dropout(input, self.p)
+        time = 1 if self.batch_first and input.dim() == 3 else 0
+        return input * _locked_mask(input.select(time, 0), self.p).unsqueeze(time)
 
     def extra_repr(self) -> str:
-        """Say what was chosen, in the module's printed form."""
+        """Add ``locked`` to the module's printed form."""
         return f"{super().extra_repr()}, locked={self.locked}"
 
 
-def locked_mask(first_step: Tensor, p: float) -> Tensor:
-    """Draw which features each row keeps in all of its steps, scaled: (B, F) -> (B, F)."""
+def _locked_mask(first_step: Tensor, p: float) -> Tensor:
+    """Draw the features that each row keeps at all of its steps, scaled: (B, F) -> (B, F)."""
     return torch.empty_like(first_step).bernoulli_(1 - p) / (1 - p)

@@ -1,4 +1,4 @@
-"""Vectors go in, scores of every token come out, or the loss of the right ones: the last layer of a language model.
+"""Vectors go in, scores of every token come out, or the loss of the targets: the last layer of a language model.
 
 Shapes: N rows, O features, V vocabulary size.
 """
@@ -16,32 +16,33 @@ from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.nn.cross_entropy import linear_cross_entropy
 
 Softmax = Literal["full", "adaptive"]
-SHRINKING = 4  # each cluster's vectors are so many times narrower than those of the one before
-SMALL = 1000  # below, a full softmax is as fast
+_SHRINKING = 4  # each cluster's vectors are this many times narrower than those of the cluster before
+_SMALL = 1000  # tokens: below, a full softmax is as fast
 
 
 class AdaptiveHead(nn.Module):
     """An adaptive softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs").
 
-    The first ``cutoffs[0]`` ids are scored on all features, those of each later cluster on ``SHRINKING`` times fewer,
-    and only for tokens that are of it. So it is fast, and as good, where small ids are the frequent ones: the ids of
-    word, basic_english, char and unigram tokenizers are in this order, those of bpe and wordpiece only roughly.
+    The first ``cutoffs[0]`` ids are scored on all features, those of each later cluster on 4 times fewer than the
+    cluster before, and only for tokens in it. So it is fast, and as good as a full softmax, where small ids are the
+    frequent ones: the ids of word, basic_english, char and unigram tokenizers are in this order, those of bpe and
+    wordpiece only roughly.
 
     Args:
         in_features: O.
         out_features: V.
-        cutoffs: the id at which each cluster after the first begins; None: a sixteenth and a quarter of V.
+        cutoffs: the first id of each cluster after the first; None: a sixteenth and a quarter of V.
 
     Raises:
-        UserError: for a small vocabulary, or cutoffs that cut it into no clusters.
+        UserError: for a small vocabulary, or cutoffs that do not rise within it.
     """
 
     def __init__(self, in_features: int, out_features: int, cutoffs: Sequence[int] | None = None) -> None:
         super().__init__()
-        if cutoffs is None and out_features < SMALL:
+        if cutoffs is None and out_features < _SMALL:
             raise UserError(
-                f"model.softmax=adaptive: wanted {SMALL:,} tokens or more, for with few it is no faster; the "
-                f"vocabulary has {out_features:,}. Set model.softmax=full, or say where to cut: model.cutoffs=[...]."
+                f"model.softmax=adaptive: wanted {_SMALL:,} tokens or more (below it is no faster); the "
+                f"vocabulary has {out_features:,}. Set model.softmax=full, or choose the clusters: model.cutoffs=[...]."
             )
         cutoffs = [out_features // 16, out_features // 4] if cutoffs is None else list(cutoffs)
         if not cutoffs or cutoffs != sorted(set(cutoffs)) or not 0 < cutoffs[0] <= cutoffs[-1] < out_features:
@@ -49,13 +50,13 @@ class AdaptiveHead(nn.Module):
                 f"model.cutoffs={cutoffs}: wanted ids that rise, each more than 0 and less than the vocabulary's "
                 f"{out_features:,}, for example [{out_features // 16}, {out_features // 4}]."
             )
-        if SHRINKING ** len(cutoffs) > in_features:
+        if _SHRINKING ** len(cutoffs) > in_features:
             raise UserError(
-                f"model.cutoffs={cutoffs}: each cluster reads {SHRINKING} times fewer features than the one before, "
+                f"model.cutoffs={cutoffs}: each cluster reads {_SHRINKING} times fewer features than the one before, "
                 f"and of {in_features} none are left. Set fewer, or a larger model.hidden_size."
             )
         self.in_features, self.out_features = in_features, out_features
-        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(in_features, out_features, cutoffs, div_value=SHRINKING)
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(in_features, out_features, cutoffs, div_value=_SHRINKING)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Return log probabilities: (..., O) -> (..., V)."""
@@ -67,7 +68,7 @@ class AdaptiveHead(nn.Module):
         shortlist, *others = self.softmax.cutoffs[:-1]
         cluster = (targets >= shortlist).long() + sum((targets >= cutoff).long() for cutoff in others)
         first = torch.where(cluster == 0, targets, cluster + (shortlist - 1))
-        # torch's own forward has no bound on its logits, and fails under autocast where log_softmax stays narrow
+        # torch's own forward does not bound its logits, and fails under autocast where log_softmax keeps half precision
         total = linear_cross_entropy(vectors, self.softmax.head.weight, None, first, reduction="sum")
         for number, (begin, tail) in enumerate(zip(self.softmax.cutoffs, self.softmax.tail, strict=False), start=1):
             narrow, scores = cast(tuple[nn.Linear, nn.Linear], tail)
@@ -80,7 +81,7 @@ class AdaptiveHead(nn.Module):
 def build_head(
     embedding: nn.Embedding, in_features: int, *, tied: bool, softmax: Softmax, cutoffs: Sequence[int] | None
 ) -> nn.Linear | AdaptiveHead:
-    """Return the head of a language model whose LSTM has ``in_features`` outputs; see ``LanguageModel``."""
+    """Return the head of a language model that reads ``in_features`` features; see ``LanguageModel``."""
     classes, width = embedding.num_embeddings, embedding.embedding_dim
     if softmax not in ("full", "adaptive"):
         raise UserError(f"model.softmax: there is no '{softmax}'. {did_you_mean(str(softmax), ['full', 'adaptive'])}")
@@ -98,7 +99,7 @@ def build_head(
     head = nn.Linear(in_features, classes)
     if tied:
         if in_features != width:
-            # No projection of our own: nn.LSTM has one, which makes its states narrower as well
+            # No projection is added here: nn.LSTM has one, which makes its states narrower as well
             other = f"model.proj_size={width} (with cell=lstm)" if width < in_features else f"model.hidden_size={width}"
             raise UserError(
                 f"model.tied_embeddings=true: one matrix is both, but embedding_size is {width} and the LSTM gives "
@@ -109,7 +110,7 @@ def build_head(
 
 
 def check_label_smoothing(head: nn.Module, label_smoothing: float) -> None:
-    """Raise ``UserError`` for label smoothing with an adaptive softmax: it does not score every token."""
+    """Raise ``UserError`` for label smoothing with an adaptive softmax, which does not score every token."""
     if label_smoothing and isinstance(head, AdaptiveHead):
         raise UserError(
             f"task.label_smoothing={label_smoothing} needs a full softmax. "
@@ -128,4 +129,4 @@ def head_loss(head: nn.Module, vectors: Tensor, targets: Tensor, label_smoothing
         return head.loss(vectors, targets)
     if type(head) is nn.Linear:
         return linear_cross_entropy(vectors, head.weight, head.bias, targets, label_smoothing=label_smoothing)
-    return cross_entropy(head(vectors), targets, label_smoothing=label_smoothing)  # one that was put in its place
+    return cross_entropy(head(vectors), targets, label_smoothing=label_smoothing)  # a module that replaced the head

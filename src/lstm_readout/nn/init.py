@@ -1,6 +1,6 @@
-"""How a recurrent network starts: an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` goes in, and some of its parameters change.
+"""Initialisation of a recurrent network: an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` goes in, its parameters change.
 
-PyTorch stacks the gates of a layer: input, forget, cell, output of ``nn.LSTM``; reset, update, new of ``nn.GRU``.
+PyTorch stacks the gates of a layer: input, forget, cell, output in ``nn.LSTM``; reset, update, new in ``nn.GRU``.
 Shapes: H hidden_size, O = proj_size or H.
 """
 
@@ -12,7 +12,7 @@ from torch import nn
 
 @torch.no_grad()
 def open_forget_gates(rnn: nn.RNNBase, value: float) -> None:
-    """Add to the bias of the forget gates, so that a cell keeps what it has until it learns to forget.
+    """Add to the bias of the forget gates, so that a cell keeps its state until it learns to forget.
 
     Jozefowicz, Zaremba and Sutskever 2015, "An Empirical Exploration of Recurrent Network Architectures".
     """
@@ -23,10 +23,10 @@ def open_forget_gates(rnn: nn.RNNBase, value: float) -> None:
 
 @torch.no_grad()
 def spread_time_scales(rnn: nn.RNNBase, longest: float) -> None:
-    """Draw for each unit how long it holds what it has, between 1 step and ``longest`` - 1: chrono initialization.
+    """Draw for each unit how long it keeps its state, from 1 step to ``longest`` - 1: chrono initialisation.
 
     ``b_f = log(U(1, longest - 1))`` and ``b_i = -b_f``, each the sum of PyTorch's two biases (Tallec and Ollivier 2018,
-    "Can recurrent neural networks warp time?"). Of a GRU it is the bias of the update gate, which in PyTorch keeps.
+    "Can recurrent neural networks warp time?"). In a GRU it is the bias of the update gate, which in PyTorch keeps.
     """
     size = rnn.hidden_size
     if isinstance(rnn, nn.RNN):
@@ -40,7 +40,7 @@ def spread_time_scales(rnn: nn.RNNBase, longest: float) -> None:
 
 @torch.no_grad()
 def make_orthogonal(rnn: nn.RNNBase) -> None:
-    """Start the recurrent matrix of each gate, (H, O), orthogonal, so that at first it changes no vector's length.
+    """Make the recurrent matrix of each gate, (H, O), orthogonal, so that at first it changes no vector's length.
 
     Saxe, McClelland and Ganguli 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
     networks".
@@ -50,5 +50,5 @@ def make_orthogonal(rnn: nn.RNNBase) -> None:
             nn.init.orthogonal_(gate)
 
 
-def _named(rnn: nn.RNNBase, beginning: str) -> list[nn.Parameter]:
-    return [parameter for name, parameter in rnn.named_parameters() if name.startswith(beginning)]
+def _named(rnn: nn.RNNBase, prefix: str) -> list[nn.Parameter]:
+    return [parameter for name, parameter in rnn.named_parameters() if name.startswith(prefix)]

@@ -192,10 +192,10 @@ class LSTM(nn.Module):
             state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; None: zeros.
         """
         first = None if state is None else [part for part in (state.h, state.c) if part is not None]
-        extra = ExtraDropout(self.weight_drop, self.locked_dropout)
-        drops = self.training and bool(extra.weight_drop or (extra.locked and self.rnn.dropout))
-        if drops or runs_in_blocks(self.engine, input):
-            output, last = run_blocks(self.rnn, input, first, self.block_cost, extra if drops else None)
+        drops = self.training and (self.weight_drop or (self.locked_dropout and self.rnn.dropout))
+        extra = ExtraDropout(self.weight_drop, self.locked_dropout) if drops else None
+        if extra is not None or runs_in_blocks(self.engine, input):
+            output, last = run_blocks(self.rnn, input, first, self.block_cost, extra)
         else:
             output, last = run_torch(self.rnn, input, first)
         return LSTMOutput(output, last[0], last[1] if self.cell == "lstm" else None)

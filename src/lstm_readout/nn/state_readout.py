@@ -1,4 +1,4 @@
-"""What a decoder without attention can read of the source at each step: the state that it started from, once more.
+"""What a decoder without attention can read of its source at each step: its own first state.
 
 Shapes: B sources, O width of the decoder's output, N tokens of the decoder.
 """
@@ -17,12 +17,12 @@ from lstm_readout.nn.lstm import LSTM, LSTMState
 class StateReadout(nn.Module):
     """The decoder's output joined with its first state: ``h~ = tanh(W_s [h_0; c_0] + W_h h_t + b)``.
 
-    A word is so written in view of the summary itself, not of what the steps before have left of it (Cho et al. 2014,
-    "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation", section 2.2); the
-    form is that of Luong et al. 2015, equation 5, with the state in place of what attention has read.
+    So each word is generated from the summary itself, not from what the steps before have left of it (Cho et al. 2014,
+    "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation", section 2.2). The
+    form is that of Luong et al. 2015, equation 5, with the state in place of what attention reads.
 
     Args:
-        lstm: the decoder's, whose state it is: h_0 of all layers, and c_0 where the cell has one.
+        lstm: the decoder's; the state is its h_0 of all layers, and c_0 where the cell has one.
         dropout: probability for each feature of the state.
     """
 

@@ -99,6 +99,6 @@ def with_int8(model: nn.Module) -> nn.Module:
         model.register_module("decoder", Int8LanguageModel(model.decoder))
         return model
     raise UserError(
-        f"int8=true: a {type(model).__name__} writes nothing step by step, and reading is fast in float: "
-        "one document at a time 1.8 to 14 times faster. Set int8=false."
+        f"int8=true: a {type(model).__name__} generates nothing step by step, and reading is faster in float: "
+        "1.8 to 14 times for one document at a time. Set int8=false."
     )

@@ -1,4 +1,4 @@
-"""A matrix of weights in the layout that a step reads fastest: rows go in, their products come out.
+"""Weight matrices in the layout that a step reads fastest: rows go in, their products come out.
 
 Shapes: N rows, I inputs, K outputs.
 """
@@ -16,7 +16,7 @@ from lstm_readout.errors import UserError
 
 
 class Product(Protocol):
-    """``x @ weight.T + bias`` with a weight that does not change."""
+    """``x @ weight.T + bias`` with a constant weight."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply rows: (N, I) -> (N, K)."""
@@ -30,8 +30,8 @@ class Product(Protocol):
 class FloatProduct:
     """The product with float weights.
 
-    ``nn.Linear`` reads its weight (K, I) against the grain of a narrow batch. One row is 2.6 times faster with the
-    transposed weight (K=8000, I=512, one thread), and 2 to 64 rows 1.2 to 2.3 times with one that oneDNN has packed.
+    The weight layout of ``nn.Linear``, (K, I), is slow for few rows. One row is 2.6 times faster with the transposed
+    weight (K=8000, I=512, one thread), and 2 to 64 rows are 1.2 to 2.3 times faster with a weight packed by oneDNN.
 
     Args:
         weight: (K, I).
@@ -49,7 +49,7 @@ class FloatProduct:
 
     @cached_property
     def packed(self) -> Tensor | None:
-        """The weight as oneDNN lays it out; None where the torch at hand cannot, for these are private names."""
+        """The weight as oneDNN lays it out; None where this torch lacks the call, which is private."""
         if self.weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
             return None
         try:
@@ -74,10 +74,10 @@ _PLAIN = ("none", [], "")  # oneDNN: nothing after the product
 
 
 class Int8Product:
-    """The product in whole numbers: weights of 8 bits with a scale for each output, inputs quantised as they come.
+    """The product in integers: weights of 8 bits with one scale per output, inputs quantised at each call.
 
-    The inputs' scale is one for all rows of a call, so that a row's last digits depend on the others. They get 7 bits,
-    as in PyTorch's own dynamic layers: with 8 the sums of pairs would overflow in processors without VNNI.
+    All rows of a call share one input scale, so a row's last digits depend on the others. Inputs get 7 bits, as in
+    PyTorch's own dynamic layers: with 8, sums of pairs would overflow on processors without VNNI.
 
     Args:
         weight: (K, I), float32 on CPU.
@@ -90,8 +90,10 @@ class Int8Product:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         weight = weight.detach()
         if weight.device.type != "cpu" or weight.dtype != torch.float32:
-            told = f"int8=true: wanted float32 weights on the CPU, got {weight.dtype} on {weight.device}. "
-            raise UserError(told + "Set device=cpu, or int8=false.")
+            raise UserError(
+                f"int8=true: wanted float32 weights on the CPU, got {weight.dtype} on {weight.device}. "
+                "Set device=cpu, or int8=false."
+            )
         scales = weight.abs().amax(1).clamp_min(1e-30).double() / 127  # (K,)
         try:
             with warnings.catch_warnings():
@@ -102,8 +104,10 @@ class Int8Product:
             self(weight.new_zeros(1, weight.shape[1]))
         except (AttributeError, NotImplementedError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
-            told = f"int8=true: torch {torch.__version__} has no int8 kernels for this processor: {reason}. "
-            raise UserError(told + "Set int8=false.") from error
+            raise UserError(
+                f"int8=true: torch {torch.__version__} has no int8 kernels for this processor: {reason}. "
+                "Set int8=false."
+            ) from error
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply rows: (N, I) -> (N, K)."""

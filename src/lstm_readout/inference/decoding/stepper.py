@@ -72,10 +72,11 @@ class Stepper:
                 return self.model.step(token_ids, state)
         source = None if self.reader is None else with_memory(state)
         first = self.first_state(len(token_ids)) if state is None else state
+        parts = [first.h] if first.c is None else [first.h, first.c]
         x: Input = token_ids if source is None or source.fed is None else (token_ids, source.fed)
         steps: list[list[Tensor]] = []
         for layer, cell in enumerate(self.cells):
-            steps.append(cell(x, [part[layer] for part in (first.h, first.c) if part is not None]))
+            steps.append(cell(x, [part[layer] for part in parts]))
             x = steps[-1][0]
         last = _stacked(steps)
         if self.reader is None or source is None:
@@ -117,7 +118,7 @@ def _is_plain(model: LanguageModel) -> bool:
 def _stacked(steps: list[list[Tensor]]) -> LSTMState:
     """Put the layers' h (N, O) and c (N, H) together: (L, N, O), (L, N, H)."""
     if len(steps) == 1:
-        return LSTMState(*(part.unsqueeze(0) for part in steps[0]))
+        return LSTMState(*[part.unsqueeze(0) for part in steps[0]])
     return LSTMState(*(torch.stack(parts) for parts in zip(*steps, strict=True)))
 
 
