@@ -74,17 +74,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (upstream,) = grad_outputs
-        # Handed over, not copied: the receiver may change them in place
-        gradients: _Gradients = ctx.gradients
-        ctx.gradients = None
-        if gradients is None:  # a second backward pass through a retained graph
-            _, gradients = _in_blocks(*ctx.saved_tensors, how=ctx.how, wanted=ctx.needs_input_grad[:3])
-        if upstream.device.type != "cpu" or upstream != 1:  # on a device the comparison would wait for it
-            gradients = [None if gradient is None else gradient.mul_(upstream) for gradient in gradients]
-        return (*gradients, None, None)
+        return _backward(ctx, *grad_outputs)
+
+
+@once_differentiable
+def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    # Handed over, not copied: the receiver may change them in place
+    gradients: _Gradients = ctx.gradients
+    ctx.gradients = None
+    if gradients is None:  # a second backward pass through a retained graph
+        _, gradients = _in_blocks(*ctx.saved_tensors, how=ctx.how, wanted=ctx.needs_input_grad[:3])
+    if upstream.device.type != "cpu" or upstream != 1:  # on a device the comparison would wait for it
+        gradients = [None if gradient is None else gradient.mul_(upstream) for gradient in gradients]
+    return (*gradients, None, None)
 
 
 def _in_blocks(
