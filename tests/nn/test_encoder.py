@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -17,6 +18,7 @@ from lstm_readout.models import Encoder
 from lstm_readout.nn.encoder import EncoderArguments
 from lstm_readout.nn.lstm import LSTM, LSTMArguments, LSTMOutput
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 V, E, H = 12, 40, 5
 ROWS = [torch.tensor(row) for row in ([3, 4, 3], [5, 3, 4, 6, 3], [7])]
 
@@ -107,6 +109,8 @@ def test_the_typed_dicts_say_what_the_constructors_take():
     assert get_type_hints(LSTMArguments) == of_lstm
     assert get_type_hints(EncoderArguments) == {k: v for k, v in of_encoder.items() if k != "vocab_size"} | of_lstm
     assert parameters_of("lstm_readout.nn.encoder.Encoder").kinds == of_encoder | of_lstm
+    keys = set(OmegaConf.load(CONFIGS / "model" / "lstm.yaml")) - {"_target_"}
+    assert keys == (of_encoder | of_lstm).keys() - {"vocab_size"}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def with_data(packed: PackedSequence, data: Tensor) -> PackedSequence:
 
 
 def to_device(packed: PackedSequence, device: torch.device | str) -> PackedSequence:
-    """Return the rows on another device, as ``PackedSequence.to`` does, whose type knows no device."""
+    """Return the rows on another device, as ``PackedSequence.to`` does; its type hints accept no device."""
     orders = (packed.sorted_indices, packed.unsorted_indices)
     moved = (None if order is None else order.to(device) for order in orders)
     return PackedSequence(packed.data.to(device), packed.batch_sizes, *moved)
