@@ -16,6 +16,7 @@ from lstm_readout.data.batches import TranslateBatch
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.inference.decoding import translate
 from lstm_readout.models.translate import Seq2Seq
+from lstm_readout.nn.decoder_state import DecoderState
 from lstm_readout.nn.lstm import LSTMOutput, LSTMState
 from lstm_readout.tasks import TranslateTask
 
@@ -50,7 +51,7 @@ class _EditedSeq2Seq:
         self.model, self.edit = model, edit
         self.decoder = model.decoder
 
-    def encode(self, source_ids: PackedSequence) -> LSTMState:
+    def encode(self, source_ids: PackedSequence) -> DecoderState:
         lstm = self.model.read(source_ids)
         return self.model.begin(LSTMOutput(lstm.output, *self.edit(lstm.state)))
 
