@@ -195,7 +195,7 @@ class Translator(Pipeline):
         assert isinstance(state, AttentiveState)
         inputs = _inputs([*written, EOS]).to(self.device)  # pyright: ignore[reportArgumentType, reportCallIssue]
         weights = decoder.weights(inputs, state)[0]  # (T, S)
-        if model.reverse_source:
+        if model.encoder.reverse:
             weights = weights.flip(-1)
         names = [tokenizers[role].tokens for role in ("source", "target")]
         return AttentionMap(
