@@ -80,14 +80,17 @@ def tampered_state(path: Path, data: TextDataModule, rows: int) -> dict[str, Any
     """Change parts of the state between a trained encoder and its decoder: the BLEU that each part carries."""
     task = TranslateTask.load_from_checkpoint(path).eval()
     model: Seq2Seq = task.model
+    encoder = model.encoder
     tokenizer = task.vocabulary.tokenizers["target"]
     batches = [batch for batch in held_out_rows(data, rows) if isinstance(batch, TranslateBatch)]
     references = [text for batch in batches for text in batch.references]
     scores: dict[str, float] = {}
     for name, edit in _edits(model).items():
-        changed = SimpleNamespace(
-            decoder=model.decoder, encode=lambda ids, edit=edit: model.begin(_edited(model.read(ids), edit))
-        )
+
+        def encode(ids: PackedSequence, edit: Edit = edit) -> LSTMState:
+            return encoder.first_state(_edited(encoder.read(ids), edit))
+
+        changed = SimpleNamespace(decoder=model.decoder, encode=encode)
         written = [
             tokenizer.decode(ids) for batch in batches for ids in translate(cast(Seq2Seq, changed), batch.source)
         ]

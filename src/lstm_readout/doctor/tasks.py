@@ -32,6 +32,7 @@ from lstm_readout.doctor.ragged_batch import Rows, small
 from lstm_readout.doctor.report import Report, Result
 from lstm_readout.inference.decoding import beam_search, greedy
 from lstm_readout.models import LanguageModel, Seq2Seq
+from lstm_readout.nn.packed import as_packed
 from lstm_readout.tasks import ClassifyTask, GenerateTask, Task, TranslateTask
 from lstm_readout.tokenizer import BOS, EOS, UNK
 from lstm_readout.tokenizer.ragged import Ragged
@@ -93,8 +94,7 @@ def packed(token_ids: Tensor, lengths: Tensor) -> PackedSequence:
 
 def padded(logits: Tensor | PackedSequence, token_ids: Tensor) -> Tensor:
     """Return packed logits as (B, T, V), with the steps of ``token_ids``."""
-    assert isinstance(logits, PackedSequence)
-    return pad_packed_sequence(logits, batch_first=True, total_length=token_ids.shape[1])[0]
+    return pad_packed_sequence(as_packed(logits), batch_first=True, total_length=token_ids.shape[1])[0]
 
 
 def decoding(limit: int = WRITTEN) -> Decoding:

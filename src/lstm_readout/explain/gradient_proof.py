@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from lstm_readout.explain.trace import Side
 from lstm_readout.nn.lstm import LSTMOutput
-from lstm_readout.nn.packed import with_data
+from lstm_readout.nn.packed import as_packed, with_data
 from lstm_readout.tasks.base import Task
 
 
@@ -41,8 +41,8 @@ def gradients_of(task: Task, batch: Any, side: Side) -> Gradients:
         return leaves[-1]
 
     def cut(module: Any, arguments: Any, result: LSTMOutput) -> LSTMOutput:
-        assert isinstance(result.output, PackedSequence)
-        output = with_data(result.output, leaf(result.output.data))
+        output = as_packed(result.output)
+        output = with_data(output, leaf(output.data))
         return LSTMOutput(output, leaf(result.h_n), None if result.c_n is None else leaf(result.c_n))
 
     handle = side.lstm.register_forward_hook(cut)
@@ -53,8 +53,7 @@ def gradients_of(task: Task, batch: Any, side: Side) -> Gradients:
         handle.remove()
     found = torch.autograd.grad(loss, leaves, allow_unused=True)
     grads = [torch.zeros_like(x) if grad is None else grad.abs() for x, grad in zip(leaves, found, strict=True)]
-    assert isinstance(side.result.output, PackedSequence)
-    by_step, _ = pad_packed_sequence(with_data(side.result.output, grads[0].amax(dim=1)))  # (T, B)
+    by_step, _ = pad_packed_sequence(with_data(as_packed(side.result.output), grads[0].amax(dim=1)))  # (T, B)
     lasts = by_step[torch.tensor(side.lengths) - 1, torch.arange(len(side.lengths))]
     return Gradients(
         output=float(by_step.max()),

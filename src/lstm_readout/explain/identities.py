@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from lstm_readout.explain.trace import Side
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.lstm import LSTM, LSTMState
+from lstm_readout.nn.packed import as_packed
 
 TOLERANCE = 1e-5  # of the largest value, 1 at least: float32, and kernels that add in another order
 
@@ -70,7 +71,7 @@ def bridge_identities(model: Seq2Seq, encoder: Side, decoder: Side) -> list[Iden
 def _identities(side: Side) -> Iterator[Identity]:
     rnn, lengths, (layers, directions) = side.lstm.rnn, side.lengths, (side.layers, side.directions)
     h_n, c_n = side.result.h_n, side.result.c_n
-    output, _ = pad_packed_sequence(_packed(side))  # (T, B, D * O)
+    output, _ = pad_packed_sequence(as_packed(side.result.output))  # (T, B, D * O)
     batch, size = h_n.shape[1], h_n.shape[2]
     rows = torch.arange(batch)
     last = output[torch.tensor(lengths) - 1, rows]  # (B, D * O) at each row's last real step
@@ -205,11 +206,6 @@ def _stepwise(side: Side, vectors: Tensor) -> Tensor:
         state = LSTMState(answer.h_n, answer.c_n)
         outputs.append(answer.output)
     return torch.cat(outputs)
-
-
-def _packed(side: Side) -> PackedSequence:
-    assert isinstance(side.result.output, PackedSequence)
-    return side.result.output
 
 
 def _equal(claim: str, because: str, left: Tensor, right: Tensor) -> Identity:

@@ -56,60 +56,16 @@ def plain_of(model: nn.Module, lengths: list[list[int]]) -> Plain:
 
 def _classifier(model: Classifier, lengths: list[int]) -> Plain:
     lstm, readout = model.encoder.lstm, model.readout
-    modules = [*_encoder(model.encoder), _linear("head", model.head)]
-    if readout.name == "attention":
-        modules += [_linear("projection", readout.projection), _linear("query", readout.query)]
+    linears = [_linear(name, part) for name, part in _maps_of(readout)]
+    modules = [*_encoder(model.encoder), _linear("head", model.head), *linears]
     forward = [
         "vectors = embedding(token_ids)",
         *_packed_call("lstm", lstm, "vectors", "lengths"),
-        *_document(model),
+        *([] if readout.output == "no step" else [_padded("output", lstm)]),
+        *readout.plain_lines(),
         "logits = head(document)  # (batch, classes)",
     ]
     return _plain(modules, _ids("token_ids", "lengths", model.encoder, lengths), forward, model)
-
-
-def _document(model: Classifier) -> list[str]:
-    """Return the lines from ``output``, ``h_n``, ``c_n`` to ``document``, (batch, features)."""
-    rnn = model.encoder.lstm.rnn
-    time = 1 if rnn.batch_first else 0
-    top = {s: f"torch.cat(({s}[-2], {s}[-1]), dim=-1)" if rnn.bidirectional else f"{s}[-1]" for s in ("h_n", "c_n")}
-    unpacked = _padded("output", model.encoder.lstm)
-    mean = f"output.sum({time}) / lengths.unsqueeze(1)"
-    at = "torch.arange(len(lengths)), lengths - 1" if rnn.batch_first else "lengths - 1, torch.arange(len(lengths))"
-    real = [
-        f"steps = torch.arange(output.shape[{time}])",
-        "real = steps < lengths.unsqueeze(1)" if rnn.batch_first else "real = steps.unsqueeze(1) < lengths",
-    ]
-    masked = [*real, 'masked = output.masked_fill(~real.unsqueeze(-1), float("-inf"))']
-    match model.readout.name:
-        case "last":
-            return [f"document = {top['h_n']}"]
-        case "cell":
-            return [f"document = {top['c_n']}"]
-        case "first_layer":
-            return ["document = torch.cat((h_n[0], h_n[1]), dim=-1)" if rnn.bidirectional else "document = h_n[0]"]
-        case "last_step":
-            return [unpacked, f"document = output[{at}]"]
-        case "mean":
-            return [f"{unpacked}  # padding is 0", f"document = {mean}"]
-        case "max":
-            return [unpacked, *masked, f"document = masked.amax({time})"]
-        case "attention":
-            return [
-                unpacked,
-                *real,
-                "scores = query(torch.tanh(projection(output))).squeeze(-1)",
-                f'weights = scores.masked_fill(~real, float("-inf")).softmax({time})',
-                f"document = (weights.unsqueeze(-1) * output).sum({time})",
-            ]
-        case "concat":
-            return [
-                unpacked,
-                *masked,
-                f"last = {top['h_n']}",
-                f"mean = {mean}",
-                f"document = torch.cat((last, mean, masked.amax({time})), dim=-1)",
-            ]
 
 
 def _language_model(model: LanguageModel, lengths: list[int]) -> Plain:
@@ -140,7 +96,7 @@ def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[
         *_ids("target_ids", "target_lengths", target, target_lengths),
     ]
     turned = []
-    if model.reverse_source:
+    if model.encoder.reverse:
         row = "source_ids[b, :n]" if source.lstm.rnn.batch_first else "source_ids[:n, b]"
         first = ", batch_first=True" if source.lstm.rnn.batch_first else ""
         turned = [

@@ -16,7 +16,7 @@ from lstm_readout.nn.dropout import SequenceDropout
 from lstm_readout.nn.encoder import Encoder, EncoderArguments
 from lstm_readout.nn.head import Softmax, build_head
 from lstm_readout.nn.lstm import LSTMOutput, LSTMState
-from lstm_readout.nn.packed import each_token
+from lstm_readout.nn.packed import as_packed, each_token
 
 
 class LanguageModel(nn.Module):
@@ -70,7 +70,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, LSTMState]:
         """Return the mean cross-entropy of the next tokens, in nats, and the state to go on from."""
         lstm = self.read(inputs, state)
-        return next_token_loss(self.head, self.dropout, lstm.output, targets, **options), lstm.state
+        return next_token_loss(self.head, self.dropout, as_packed(lstm.output), targets, **options), lstm.state
 
     def step(self, token_ids: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         """Score what follows one more token per row: ids (B,) -> logits (B, V)."""

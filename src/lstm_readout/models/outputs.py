@@ -27,5 +27,5 @@ class LanguageModelOutput(NamedTuple):
 class SourceOutput(NamedTuple):
     """What a translator's encoder hands to its decoder."""
 
-    output: PackedSequence  # the top layer at every step of the source: (tokens, D * O)
+    output: Tensor | PackedSequence  # the top layer at every step of the source: packed (tokens, D * O)
     state: LSTMState  # the decoder's first: the encoder's last, through the bridge

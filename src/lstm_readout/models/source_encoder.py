@@ -11,8 +11,8 @@ from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.outputs import SourceOutput
 from lstm_readout.nn.bridge import Bridge
 from lstm_readout.nn.encoder import Encoder
-from lstm_readout.nn.lstm import LSTMOutput
-from lstm_readout.nn.packed import reversed_rows
+from lstm_readout.nn.lstm import LSTMOutput, LSTMState
+from lstm_readout.nn.packed import as_packed, reversed_rows
 
 
 class SourceEncoder(Encoder):
@@ -35,11 +35,15 @@ class SourceEncoder(Encoder):
 
     def forward(self, source_ids: PackedSequence) -> SourceOutput:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Read whole sources."""
-        lstm, (decoder, bridge) = self.read(source_ids), self._fitted_to
-        state = bridge(lstm.state)
-        first = decoder.begin(state, lstm.output) if isinstance(decoder, AttentiveDecoder) else state
-        return SourceOutput(lstm.output, first)
+        lstm = self.read(source_ids)
+        return SourceOutput(lstm.output, self.first_state(lstm))
 
     def read(self, source_ids: PackedSequence) -> LSTMOutput:
         """Return the LSTM's own ``output`` and ``(h_n, c_n)``."""
         return super().forward(reversed_rows(source_ids) if self.reverse else source_ids)
+
+    def first_state(self, lstm: LSTMOutput) -> LSTMState:
+        """Return the decoder's first state: ``(h_n, c_n)`` through the bridge, and what each step reads beside it."""
+        decoder, bridge = self._fitted_to
+        state = bridge(lstm.state)
+        return decoder.begin(state, as_packed(lstm.output)) if isinstance(decoder, AttentiveDecoder) else state

@@ -57,3 +57,10 @@ def with_data(packed: PackedSequence, data: Tensor) -> PackedSequence:
 def reversed_rows(packed: PackedSequence) -> PackedSequence:
     """Turn each row around, its own last token first; lengths and order of the rows stay."""
     return with_data(packed, packed.data[reversal(packed)])
+
+
+def as_packed(sequence: Tensor | PackedSequence) -> PackedSequence:
+    """Return a sequence that is packed; raise ``TypeError`` for a Tensor."""
+    if not isinstance(sequence, PackedSequence):
+        raise TypeError(f"wanted a PackedSequence, got a {type(sequence).__name__}. Use pack_sequence.")
+    return sequence

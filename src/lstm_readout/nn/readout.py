@@ -240,7 +240,8 @@ class Cell(Readout):
 
     def forward(self, lstm: LSTMOutput) -> Tensor:
         """Return (B, D * H)."""
-        return self.top(cast(Tensor, lstm.c_n))  # there is one: see build_readout
+        # lstm.c_n is there: see build_readout
+        return self.top(cast(Tensor, lstm.c_n))
 
 
 READOUTS: dict[str, type[Readout]] = {

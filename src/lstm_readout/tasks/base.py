@@ -1,7 +1,7 @@
 """What the three tasks share: a model and its vocabulary go in, a LightningModule that trains and measures comes out.
 
 A task of your own is one subclass: say ``name``, ``roles``, ``batch_type`` and ``model_type``, and write ``sizes``,
-``loss``, ``measure``, ``measured`` and ``answer``.
+``loss``, ``measure``, ``measured`` and ``describe_readout``.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Task(LightningModule):
         """Return the metrics of the whole split, and forget them."""
         raise NotImplementedError
 
-    def answer(self, batch: Any) -> str:
+    def describe_readout(self, batch: Any) -> str:
         """Say in one line, with this batch's shape, which output of the LSTM this task reads."""
         raise NotImplementedError
 

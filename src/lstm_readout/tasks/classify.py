@@ -78,23 +78,12 @@ class ClassifyTask(Task):
         self.confusion = computed.pop("confusion").cpu()
         return {name: float(value) for name, value in computed.items()}
 
-    def answer(self, batch: ClassifyBatch) -> str:
+    def describe_readout(self, batch: ClassifyBatch) -> str:
         """Name ``h_n[-1]``, both halves of two directions, or another readout that was asked for."""
-        model: Classifier = self.model
-        two = model.encoder.lstm.rnn.bidirectional
-        read = {
-            "last": "cat(h_n[-2], h_n[-1]), both directions" if two else "h_n[-1]",
-            "last_step": "output at the last real step",
-            "mean": "the mean of output over all steps",
-            "max": "the maximum of output over all steps",
-            "attention": "a learned weighted mean of output over all steps",
-            "concat": "h_n[-1] beside the mean and the maximum of output",
-            "first_layer": "cat(h_n[0], h_n[1]), the lowest layer" if two else "h_n[0], the lowest layer",
-            "cell": "cat(c_n[-2], c_n[-1]), both directions" if two else "c_n[-1]",
-        }[model.readout.name]
-        shape = tuple(model.readout(model.encoder(batch.token_ids)).shape)
-        hidden = "features" if model.readout.name == "concat" else "2 * hidden" if two else "hidden"
-        return f"this task reads {read}: (batch, {hidden}) = {shape}"
+        readout = self.model.readout
+        shape = tuple(readout(self.model.encoder(batch.token_ids)).shape)
+        expression, sentence = readout.text(readout.expression), readout.text(readout.sentence)
+        return f"this task reads {expression}: {sentence}; (batch, features) = {shape}"
 
     def baselines(self, data: TextDataModule) -> dict[str, float]:
         """Return the accuracy of the most frequent label and of a linear model on word counts."""

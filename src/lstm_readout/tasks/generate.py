@@ -122,7 +122,7 @@ class GenerateTask(Task):
         metric.reset()
         return {"loss": loss, "perplexity": math.exp(min(loss, 700)), "bits_per_token": loss / math.log(2)}
 
-    def answer(self, batch: GenerateBatch) -> str:
+    def describe_readout(self, batch: GenerateBatch) -> str:
         """Name ``output`` at every step."""
         output = self.model.encoder(batch.inputs).output.data
         return f"this task reads output at every step: (tokens of the batch, hidden) = {tuple(output.shape)}"

@@ -109,9 +109,9 @@ class TranslateTask(Task):
             **({"torchtext_bleu": torchtext_bleu(translations, references)} if wanted else {}),
         }
 
-    def answer(self, batch: TranslateBatch) -> str:
+    def describe_readout(self, batch: TranslateBatch) -> str:
         """Name ``(h_n, c_n)``, and with attention ``output``."""
-        state = self.model.encoder(batch.source).state
+        state = self.model.encoder.read(batch.source).state
         shapes = " and ".join(str(tuple(part.shape)) for part in state if part is not None)
         name = "h_n" if state.c is None else "(h_n, c_n)"
         bridge = "through a linear bridge" if self.model.bridge.h else "as it is"
