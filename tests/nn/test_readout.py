@@ -110,7 +110,7 @@ class Halves(Readout):
 
     expression = "({h_lowest} + {h_top}) / 2"
     sentence = "the mean of the lowest and the top layer {at_its_end}"
-    h_n = "top layer"
+    h_n = ("lowest layer", "top layer")
     plain = ("document = ({h_lowest} + {h_top}) / 2",)
 
     def forward(self, lstm):
@@ -139,6 +139,7 @@ def test_a_readout_of_ones_own_is_one_class_in_the_table_of_a_classifier():
 
 def test_the_rows_of_a_layer_are_those_of_both_directions():
     readout = build_readout("concat", LSTM(3, 4, num_layers=3, bidirectional=True))
-    assert readout.rows("top layer", 3) == (4, 5)
-    assert readout.rows("lowest layer", 3) == (0, 1)
-    assert readout.rows("no layer", 3) == ()
+    assert readout.rows(["top layer"], 3) == (4, 5)
+    assert readout.rows(["top layer", "lowest layer"], 3) == (0, 1, 4, 5)
+    assert readout.rows(["top layer", "lowest layer"], 1) == (0, 1)
+    assert readout.rows([], 3) == ()

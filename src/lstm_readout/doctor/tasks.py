@@ -31,7 +31,7 @@ from lstm_readout.doctor.module_under_test import Subject, kept_chance
 from lstm_readout.doctor.ragged_batch import Rows, small
 from lstm_readout.doctor.report import Report, Result
 from lstm_readout.inference.decoding import beam_search, greedy
-from lstm_readout.models import LanguageModel, Seq2Seq
+from lstm_readout.models import Classifier, LanguageModel, Seq2Seq
 from lstm_readout.nn.packed import as_packed
 from lstm_readout.tasks import ClassifyTask, GenerateTask, Task, TranslateTask
 from lstm_readout.tokenizer import BOS, EOS, UNK
@@ -40,7 +40,6 @@ from lstm_readout.tokenizer.ragged import Ragged
 MOST_ROWS, MOST_STEPS = 40, 16
 WRITTEN = 6  # tokens of a text that the search is checked on
 COUNTED = 100_000  # tokens among which the unknown ones are counted
-MEANT = {"last_step": "directions", "first_layer": "layers"}  # readouts that are there to be compared with
 
 
 def examine_task(task: Task, splits: Mapping[str, Columns], *, untrained: bool) -> Report | None:
@@ -58,9 +57,9 @@ def examine_task(task: Task, splits: Mapping[str, Columns], *, untrained: bool) 
     held_out = splits.get("validation", splits.get("test", columns))
     with kept_chance():
         model = copy.deepcopy(task.model).cpu().float()
-        if type(task) is ClassifyTask:
+        if type(task) is ClassifyTask or isinstance(model, Classifier):
             report = _reader(model, read_document, columns, held_out, untrained=untrained, each_step=False)
-            return Report([_meant(result, model) for result in report.results])
+            return Report([_asked_for(result, model) for result in report.results])
         if type(task) is GenerateTask and isinstance(model, LanguageModel):
             report = _reader(model, read_text, columns, held_out, untrained=untrained, each_step=True)
             return Report([*report.results, _carried(task, columns)])
@@ -190,11 +189,13 @@ def _carries(task: GenerateTask, tokens: np.ndarray) -> Verdict:
             part.training = training
 
 
-def _meant(result: Result, model: nn.Module) -> Result:
+def _asked_for(result: Result, model: nn.Module) -> Result:
     """Make a warning of a mistake that the configuration asks for by name."""
-    name = getattr(getattr(model, "readout", None), "name", None)
-    if result.status == "failed" and MEANT.get(str(name)) == result.name:
-        return result._replace(status="warned", fix=f"model.readout={name} asks for it; the right one: last.")
+    if result.status == "failed" and isinstance(model, Classifier):
+        readout, name = model.readout, model.arguments["readout"]
+        misses = {"directions": readout.output == "last real step", "layers": readout.h_n == ("lowest layer",)}
+        if misses.get(result.name):
+            return result._replace(status="warned", fix=f"model.readout={name} asks for it; the right one: last.")
     return result
 
 

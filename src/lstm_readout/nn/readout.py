@@ -20,7 +20,7 @@ from lstm_readout.nn.lstm import LSTM, LSTMOutput
 from lstm_readout.nn.pooling import RealSteps, real_steps
 
 Steps = Literal["no step", "last real step", "every real step"]
-Layer = Literal["no layer", "lowest layer", "top layer"]
+Layer = Literal["lowest layer", "top layer"]
 
 
 class Readout(nn.Module):
@@ -38,7 +38,7 @@ class Readout(nn.Module):
         expression: what is read, as code: ``mean(output)``.
         sentence: what that is.
         output: the steps of ``output`` that are read.
-        h_n, c_n: the layer of ``h_n`` and of ``c_n`` that is read.
+        h_n, c_n: the layers of ``h_n`` and of ``c_n`` that are read.
         plain: the same in plain PyTorch: lines from ``output`` (padded), ``lengths``, ``h_n`` and ``c_n`` to
             ``document``, (batch, size).
         directions: D of the LSTM that is read.
@@ -50,8 +50,8 @@ class Readout(nn.Module):
     expression: ClassVar[str]
     sentence: ClassVar[str]
     output: ClassVar[Steps] = "no step"
-    h_n: ClassVar[Layer] = "no layer"
-    c_n: ClassVar[Layer] = "no layer"
+    h_n: ClassVar[Sequence[Layer]] = ()
+    c_n: ClassVar[Sequence[Layer]] = ()
     plain: ClassVar[Sequence[str]]
 
     def __init__(self, lstm: LSTM) -> None:
@@ -75,10 +75,10 @@ class Readout(nn.Module):
         """Return ``output`` at the real steps of each row."""
         return real_steps(lstm.output, self.batch_first)
 
-    def rows(self, layer: Layer, layers: int) -> tuple[int, ...]:
-        """Return the rows of ``h_n`` or ``c_n`` that belong to a layer of an LSTM with so many layers."""
-        first = {"no layer": 0, "lowest layer": 0, "top layer": (layers - 1) * self.directions}[layer]
-        return tuple(range(first, first + self.directions)) if layer != "no layer" else ()
+    def rows(self, read: Sequence[Layer], layers: int) -> tuple[int, ...]:
+        """Return the rows of ``h_n`` or ``c_n`` that are read, of an LSTM with this many layers."""
+        first = {"lowest layer": 0, "top layer": (layers - 1) * self.directions}
+        return tuple(sorted({first[layer] + k for layer in read for k in range(self.directions)}))
 
     def text(self, template: str) -> str:
         """Fill in an ``expression`` or a ``sentence``."""
@@ -114,7 +114,7 @@ class Last(Readout):
 
     expression = "{h_top}"
     sentence = "one vector per document: the top layer {at_its_end}"
-    h_n = "top layer"
+    h_n = ("top layer",)
     plain = ("document = {h_top}",)
 
     def forward(self, lstm: LSTMOutput) -> Tensor:
@@ -202,7 +202,7 @@ class Concat(Readout):
     expression = "cat({h_top}, mean, max)"
     sentence = "the top layer's last state beside the mean and the maximum of all its steps"
     output = "every real step"
-    h_n = "top layer"
+    h_n = ("top layer",)
     plain = (
         "{real}",
         'masked = output.masked_fill(~real.unsqueeze(-1), float("-inf"))',
@@ -222,7 +222,7 @@ class FirstLayer(Readout):
 
     expression = "{h_lowest}"
     sentence = "the lowest layer {at_its_end}"
-    h_n = "lowest layer"
+    h_n = ("lowest layer",)
     plain = ("document = {h_lowest}",)
 
     def forward(self, lstm: LSTMOutput) -> Tensor:
@@ -235,7 +235,7 @@ class Cell(Readout):
 
     expression = "{c_top}"
     sentence = "the cell state of the top layer {at_its_end}"
-    c_n = "top layer"
+    c_n = ("top layer",)
     plain = ("document = {c_top}",)
 
     def forward(self, lstm: LSTMOutput) -> Tensor:
@@ -264,7 +264,7 @@ def build_readout(name: str, lstm: LSTM, readouts: Mapping[str, type[Readout]] =
     """
     if name not in readouts:
         raise UserError(f"readout: there is no '{name}'. {did_you_mean(str(name), readouts)}")
-    if readouts[name].c_n != "no layer" and lstm.cell != "lstm":
+    if readouts[name].c_n and lstm.cell != "lstm":
         raise UserError(f"readout={name}: a {lstm.cell} has no c_n. Set cell=lstm, or readout=last.")
     return readouts[name](lstm)
 
