@@ -113,7 +113,7 @@ def test_nothing_of_the_task_changes():
     task = build("generate", output_dropout=0.3)
     kept = LSTMState(torch.ones(1, 2, 8), torch.ones(1, 2, 8))
     task.carried = {"train": kept}
-    task.model.head.dropout.eval()
+    task.model.dropout.eval()
     weights = {name: value.clone() for name, value in task.state_dict().items()}
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     project.examine_task(task, splits(), untrained=True)
@@ -122,7 +122,7 @@ def test_nothing_of_the_task_changes():
     assert before[1:] == after[1:]
     assert task.carried == {"train": kept}
     assert not kept.h.requires_grad
-    assert (task.training, task.model.training, task.model.head.dropout.training) == (True, True, False)
+    assert (task.training, task.model.training, task.model.dropout.training) == (True, True, False)
     assert all(torch.equal(value, weights[name]) for name, value in task.state_dict().items())
     assert all(parameter.grad is None for parameter in task.parameters())
 

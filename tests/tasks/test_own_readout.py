@@ -85,7 +85,7 @@ def test_the_run_names_what_it_reads():
         (
             OwnClassifier,
             "both_end",
-            r"model\.readout: got 'both_end'\. Did you mean 'both_ends'\? Valid: attention, both_",
+            r"model\.readout: got 'both_end'\. Did you mean 'both_ends'\? Valid: attention, ",
         ),
         (Classifier, "both_ends", r"model\.readout: got 'both_ends'\. Valid: attention, cell"),
         (Classifier, "meen", r"model\.readout: got 'meen'\. Did you mean 'mean'\?"),

@@ -57,7 +57,7 @@ def examine_task(task: Task, splits: Mapping[str, Columns], *, untrained: bool) 
     held_out = splits.get("validation", splits.get("test", columns))
     with kept_chance():
         model = copy.deepcopy(task.model).cpu().float()
-        if type(task) is ClassifyTask or isinstance(model, Classifier):
+        if type(task) is ClassifyTask:
             report = _reader(model, read_document, columns, held_out, untrained=untrained, each_step=False)
             return Report([_asked_for(result, model) for result in report.results])
         if type(task) is GenerateTask and isinstance(model, LanguageModel):
