@@ -1,7 +1,7 @@
 """A task and a batch go in; the gradient of the task's loss with respect to each output of its LSTM comes out.
 
-``output`` and ``h_n`` hold the same numbers in places, so numbers alone do not tell which of them is read. Here each is
-cut off and handed to the rest of the model as a leaf of its own: where nothing is read, the gradient is exactly zero.
+``output`` and ``h_n`` partly hold the same numbers, so numbers alone do not show which of them is read. Here each is
+detached and passed to the rest of the model as a separate leaf: where nothing is read, the gradient is exactly zero.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Gradients:
     output_by_step: tuple[float, ...]  # (T,) over all rows
     h_n: tuple[float, ...]  # (L * D,) over all rows of the batch
     c_n: tuple[float, ...]  # empty for gru and rnn
-    steps_read: int  # real steps, of all rows, whose gradient is not zero
-    last_steps_read: int  # those of them that are a row's last
+    steps_read: int  # real steps of all rows with a nonzero gradient
+    last_steps_read: int  # how many of those are the last step of their row
     real_steps: int
 
 
@@ -51,8 +51,8 @@ def gradients_of(task: Task, batch: Any, side: Side) -> Gradients:
             loss, _ = task.loss(batch, "val")
     finally:
         handle.remove()
-    found = torch.autograd.grad(loss, leaves, allow_unused=True)
-    grads = [torch.zeros_like(x) if grad is None else grad.abs() for x, grad in zip(leaves, found, strict=True)]
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    grads = [torch.zeros_like(x) if grad is None else grad.abs() for x, grad in zip(leaves, gradients, strict=True)]
     by_step, _ = pad_packed_sequence(with_data(as_packed(side.result.output), grads[0].amax(dim=1)))  # (T, B)
     lasts = by_step[torch.tensor(side.lengths) - 1, torch.arange(len(side.lengths))]
     return Gradients(

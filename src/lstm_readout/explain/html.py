@@ -1,4 +1,4 @@
-"""An explanation goes in; one page of HTML comes out that needs no other file and no network."""
+"""An explanation goes in; one self-contained HTML page comes out: no other file, no network."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def page_of(explanation: Explanation) -> str:
 
 
 def inline(svg: str, title: str) -> str:
-    """Return the picture as an element of the page: it takes the page's colours, and its width."""
+    """Return the picture as an element of the page: with the page's colours and width."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     head, rest = svg.split(">", 1)
@@ -121,11 +121,11 @@ def _side(side: SideExplanation) -> str:
             "</dl>",
             "<h3>Tensors: axes and this batch's numbers</h3>",
             _tensors(side),
-            "<h3>What holds, computed on this batch with this model's weights</h3>",
+            "<h3>Computed on this batch with this model's weights</h3>",
             _identities(side.identities),
-            "<h3>The proof: the gradient of the loss, each part alone</h3>",
-            "<p>Each part is cut off from the rest and given to the model as a tensor of its own. Where the gradient "
-            "is 0, the loss does not see it.</p>",
+            "<h3>The proof: the gradient of the loss for each part alone</h3>",
+            "<p>Each part is detached from the rest and passed to the model as a separate tensor. Where the gradient "
+            "is 0, the loss does not depend on it.</p>",
             _gradients(side),
         ]
     )
@@ -176,7 +176,7 @@ def _gradients(side: SideExplanation) -> str:
         )
         for name, whose, gradient in read_parts(side)
     ]
-    return _table("Gradients", ["part", "whose", "largest |gradient|", "verdict"], rows)
+    return _table("Gradients", ["part", "which", "largest |gradient|", "verdict"], rows)
 
 
 def _table(name: str, headings: list[str], rows: list[tuple[bool, list[str]]]) -> str:

@@ -1,4 +1,4 @@
-"""A task and a batch go in; each LSTM of its model comes out: what it was given, what it gave, what is read of it.
+"""A task and a batch go in; each LSTM of its model comes out: its inputs, its outputs, and which of them are read.
 
 Shapes: B rows, T steps, I input_size, L layers, D directions, O = proj_size or hidden_size, H hidden_size.
 """
@@ -32,7 +32,7 @@ EXPLAINED = ("classify", "generate", "translate")
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of one LSTM: said here, proved by ``gradients``."""
+    """What is read of one LSTM: stated here, proved by ``gradient_proof``."""
 
     expression: str  # head(h_n[-1])
     because: str
@@ -86,7 +86,7 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
     """Return the LSTMs of the task's model: one, or the encoder's and the decoder's.
 
     Raises:
-        UserError: for a model that is none of this package's.
+        UserError: for a model that is not from this package.
     """
     model, tokenizers = task.model, task.vocabulary.tokenizers
 
@@ -105,8 +105,8 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
     if isinstance(model, Seq2Seq):
         if model.decoder.arguments.get("input_feeding"):
             raise UserError(
-                "model.input_feeding=true: explain shows one call of each LSTM, and input feeding makes one for each "
-                "step. Set model.input_feeding=false to look at the rest."
+                "model.input_feeding=true: explain shows one call of each LSTM, and input feeding makes one call "
+                "per step. Set model.input_feeding=false to look at the rest."
             )
         source = reversed_rows(batch.source) if model.encoder.reverse else batch.source
         first, decoder = model.encode(batch.source), model.decoder.encoder
@@ -121,7 +121,7 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
 
 
 def row_name(side: Side, row: int) -> str:
-    """Return whose state ``h_n[row]`` is: ``layer 0 forward``."""
+    """Return which layer and direction ``h_n[row]`` belongs to: ``layer 0 forward``."""
     layer, direction = divmod(row, side.directions)
     return f"layer {layer}" + ("" if side.directions == 1 else " backward" if direction else " forward")
 
@@ -165,7 +165,9 @@ def _encoder(model: Seq2Seq) -> Reading:
     state, start = ("(h_n, c_n)" if has_c else "h_n"), _start(model)
     because = "the state after the last source token is all that the decoder knows of the source"
     if model.attends:
-        because = "the decoder starts from the state after the last source token, and attends to the top layer at each"
+        because = (
+            "the decoder starts from the state after the last source token, and attends to the top layer at every token"
+        )
     elif model.looks_back:
         because += ", and the decoder's softmax reads it again at every step"
     if len(layers) < lstm.rnn.num_layers:

@@ -68,7 +68,7 @@ class LanguageModel(nn.Module):
     def loss(
         self, inputs: PackedSequence, targets: Tensor, state: LSTMState | None = None, **options: Unpack[LossOptions]
     ) -> tuple[Tensor, LSTMState]:
-        """Return the mean cross-entropy of the next tokens, in nats, and the state to go on from."""
+        """Return the mean cross-entropy of the next tokens, in nats, and the state to continue from."""
         lstm = self.read(inputs, state)
         return next_token_loss(self.head, self.dropout, as_packed(lstm.output), targets, **options), lstm.state
 

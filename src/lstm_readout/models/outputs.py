@@ -1,4 +1,4 @@
-"""What the models hand on: named results, and the state to go on from."""
+"""What the models return: named results, and the state to continue from."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lstm_readout.nn.lstm import LSTMState
 
 
 class HeadInput(NamedTuple):
-    """What a language model's head reads, and the state to go on from."""
+    """What a language model's head reads, and the state to continue from."""
 
     output: Tensor | PackedSequence  # that of the LSTM, or what attention made of it; some features dropped in training
     state: LSTMState  # (h_n, c_n) after the last real step
 
 
 class LanguageModelOutput(NamedTuple):
-    """Scores for the softmax, and the state to go on from."""
+    """Scores for the softmax, and the state to continue from."""
 
     logits: Tensor | PackedSequence  # (T, B, V), (B, T, V) with batch_first, or packed (tokens, V)
     state: LSTMState  # (h_n, c_n) after the last real step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -28,8 +28,7 @@ class ClassifyTask(Task):
 
     Args:
         label_smoothing: share of the target probability spread over all classes, in training.
-        adversarial: above 0, train on documents that are moved so far against the model as well: see
-            ``adversarial_loss``.
+        adversarial: if above 0, also train on adversarial examples at this distance: see ``adversarial_loss``.
         arguments: see ``Task``.
 
     Raises:
@@ -62,7 +61,7 @@ class ClassifyTask(Task):
         return score(self.model(batch.token_ids)), len(batch.labels)  # of logits (B, C)
 
     def measure(self, batch: ClassifyBatch, stage: Stage) -> None:
-        """Count right and wrong documents."""
+        """Count correct and wrong documents."""
         logits = self.model(batch.token_ids)
         for name, metric in self._metrics(stage).items():
             if name == "loss":
@@ -79,7 +78,7 @@ class ClassifyTask(Task):
         return {name: float(value) for name, value in computed.items()}
 
     def describe_readout(self, batch: ClassifyBatch) -> str:
-        """Name ``h_n[-1]``, both halves of two directions, or another readout that was asked for."""
+        """Name ``h_n[-1]``, or what ``model.readout`` reads instead."""
         readout = self.model.readout
         shape = tuple(readout(self.model.encoder(batch.token_ids)).shape)
         expression, sentence = readout.text(readout.expression), readout.text(readout.sentence)
@@ -102,7 +101,7 @@ class ClassifyTask(Task):
         }
 
     def _metrics(self, stage: Stage) -> dict[str, Metric]:
-        return dict(self.measures[stage].items())  # pyright: ignore[reportCallIssue, reportReturnType]
+        return cast(dict[str, Metric], self.measures[stage])
 
 
 def _measures(classes: int) -> nn.ModuleDict:

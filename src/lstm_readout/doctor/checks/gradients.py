@@ -56,8 +56,8 @@ def _gradients(examination: Examination) -> Verdict:
     gradients = examination.subject.gradients(examination.even, trained)
     frozen = [name for parameter, name in names.items() if not parameter.requires_grad]
     unused = [names[parameter] for parameter, gradient in gradients.items() if not _any(gradient)]
-    told = [f"{word}: {_list(some)}" for word, some in (("not used", unused), ("frozen", frozen)) if some]
-    return warned("; ".join(told)) if told else passed(f"{len(names)} parameters")
+    parts = [f"{word}: {_list(some)}" for word, some in (("not used", unused), ("frozen", frozen)) if some]
+    return warned("; ".join(parts)) if parts else passed(f"{len(names)} parameters")
 
 
 def _dropout(examination: Examination) -> Verdict:
