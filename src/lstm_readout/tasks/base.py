@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torchmetrics import MeanMetric
 from typing_extensions import Self
 
 from lstm_readout.data.batches import Columns
@@ -27,12 +26,11 @@ from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.models.checkpoint import Checkpoint, hyper_parameters, read_checkpoint
+from lstm_readout.tasks.means import RunningMean, Stage
 from lstm_readout.tokenizer import Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 from lstm_readout.training.optimizers import adamw
 from lstm_readout.training.parameter_groups import build_optimizer
-
-Stage = Literal["train", "val", "test"]
 
 
 def text_of(columns: Columns, role: str = "text") -> Ragged:
@@ -41,45 +39,6 @@ def text_of(columns: Columns, role: str = "text") -> Ragged:
     if not isinstance(column, Ragged):
         raise TypeError(f"{role}: wanted encoded texts, got a {type(column).__name__}.")
     return column
-
-
-class RunningMean:
-    """A mean that is accumulated on the losses' own device, so that no step waits for it."""
-
-    def __init__(self) -> None:
-        self.total, self.number = torch.zeros(()), 0
-
-    def add(self, mean: Tensor, number: int) -> None:
-        """Add the mean of ``number`` more values."""
-        self.total = self.total.add_(mean.detach(), alpha=number) if self.number else mean.detach() * number
-        self.number += number
-
-    def take(self) -> tuple[Tensor, int]:
-        """Return the mean and the number of values it covers, and start again from none."""
-        taken = self.total / self.number, self.number
-        self.number = 0
-        return taken
-
-
-class SplitMeans(nn.Module):
-    """The mean loss of validation and of test, each over all batches of all processes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.val, self.test = MeanMetric(), MeanMetric()
-
-    def add(self, stage: Stage, loss: Tensor, number: int) -> None:
-        """Add the mean loss of ``number`` predictions."""
-        self._of(stage).update(loss, weight=number)
-
-    def take(self, stage: Stage) -> float:
-        """Return the mean over all predictions, and start again from none."""
-        mean = float(self._of(stage).compute())
-        self._of(stage).reset()
-        return mean
-
-    def _of(self, stage: Stage) -> MeanMetric:
-        return self.val if stage == "val" else self.test
 
 
 class Task(LightningModule):

@@ -17,7 +17,8 @@ from lstm_readout.errors import UserError
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.nn.lstm import LSTMState
-from lstm_readout.tasks.base import SplitMeans, Stage, Task, text_of
+from lstm_readout.tasks.base import Stage, Task, text_of
+from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.baselines import unigram_loss
 from lstm_readout.tasks.metrics.kneser_ney import KneserNeyTrigrams, too_large
 from lstm_readout.tasks.metrics.perplexity import (

@@ -20,7 +20,8 @@ from lstm_readout.data.module import TextDataModule
 from lstm_readout.inference.decoding import check_beam, translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.head import check_label_smoothing
-from lstm_readout.tasks.base import SplitMeans, Stage, Task
+from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.baselines import copy_source_bleu
 from lstm_readout.tasks.metrics.torchtext_bleu import require_bleu, torchtext_bleu
 from lstm_readout.tokenizer import Vocabulary

@@ -128,8 +128,8 @@ DROPOUT = Check(
     "dropout",
     "called the module in train mode with and without each dropout that is set",
     "the logits change",
-    "nn.LSTM's dropout needs num_layers > 1; otherwise use nn.Dropout on its input or output. A layer created in __init__"
-    " must be called in forward.",
+    "nn.LSTM's dropout needs num_layers > 1; otherwise use nn.Dropout on its input or output. A layer created in "
+    "__init__ must be called in forward.",
     _dropout,
     ("logits", "random"),
 )

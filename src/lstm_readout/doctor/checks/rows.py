@@ -23,8 +23,8 @@ def _batch_first(examination: Examination) -> Verdict:
     name, layer, shape = swapped[0]
     batch, steps = examination.rows.ids.shape
     return failed(
-        f"{name} has batch_first={layer.batch_first} and got an input of shape {shape} for {batch} rows and {steps} steps;"
-        f" {_finding(examination.dependence)}",
+        f"{name} has batch_first={layer.batch_first} and got an input of shape {shape} for {batch} rows and {steps} "
+        f"steps; {_finding(examination.dependence)}",
         f"nn.{type(layer).__name__}(..., batch_first={not layer.batch_first}); h_n stays (layers * directions, batch, "
         "hidden) either way.",
     )
