@@ -81,7 +81,7 @@ def read_text(model: nn.Module, token_ids: Tensor, lengths: Tensor) -> Tensor:
     return padded(model(packed(token_ids, lengths)).logits, token_ids)
 
 
-def read_pair(
+def _read_pair(
     model: nn.Module, source_ids: Tensor, source_lengths: Tensor, target_ids: Tensor, target_lengths: Tensor
 ) -> Tensor:
     """Call a translator: padded (B, S) and (B, T) -> (B, T, V)."""
@@ -118,7 +118,7 @@ def decoding(limit: int = _DECODED) -> Decoding:
         targets = [torch.tensor(text) for text in texts]
         inputs = nn.utils.rnn.pad_sequence([torch.tensor([BOS, *text[:-1]]) for text in texts], batch_first=True)
         with torch.no_grad():
-            logits = read_pair(model, ids, lengths, inputs, torch.tensor([len(text) for text in texts]))
+            logits = _read_pair(model, ids, lengths, inputs, torch.tensor([len(text) for text in texts]))
         scores = logits.log_softmax(-1)
         return [
             float(scores[row, : len(target)].gather(1, target.unsqueeze(1)).sum()) for row, target in enumerate(targets)
@@ -146,10 +146,10 @@ def _reader(
 def _translator(model: Seq2Seq, columns: Columns, held_out: Columns, *, untrained: bool) -> Report:
     places = _places(text_of(columns, "source"))
     source, target = (_rows(text_of(columns, role), places) for role in ("source", "target"))
-    subject = Subject(model, target_side(read_pair), each_step=True)
+    subject = Subject(model, target_side(_read_pair), each_step=True)
     options = Options(untrained, UNK, torch.cat([_tokens(text_of(held_out, role)) for role in ("source", "target")]))
     vocabularies = _vocabulary(source), _vocabulary(target)
-    return translator_report(subject, read_pair, small_pair(source, target), vocabularies, options, decoding())
+    return translator_report(subject, _read_pair, small_pair(source, target), vocabularies, options, decoding())
 
 
 def _carried(task: GenerateTask, columns: Columns) -> Result:

@@ -9,7 +9,7 @@ from lstm_readout.explain.diagram import FAINT, INK, MUTED, PAPER, READ
 from lstm_readout.explain.explanation import Explanation, SideExplanation, number, read_parts
 from lstm_readout.explain.identities import Identity
 
-COLORS = {INK: "ink", PAPER: "paper", "#ffffff": "paper", MUTED: "muted", FAINT: "faint", READ: "read"}
+_COLORS = {INK: "ink", PAPER: "paper", "#ffffff": "paper", MUTED: "muted", FAINT: "faint", READ: "read"}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1c1d; --paper: #ffffff; --ground: #f5f6f7; --muted: #5b5c5d;
   --faint: #e6e7e8; --line: #d9dbdd; --read: #0a4f8f; --wash: #e8f0f8; }
@@ -100,7 +100,7 @@ def inline(svg: str, title: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     head, rest = svg.split(">", 1)
     (view,) = re.findall(r'viewBox="[^"]+"', head)
-    for color, name in COLORS.items():
+    for color, name in _COLORS.items():
         rest = rest.replace(color, f"var(--{name})")
     return f'<svg {view} role="img" aria-label="{escape(title, quote=True)}">{rest}'
 

@@ -18,7 +18,7 @@ from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.lstm import LSTM, LSTMState
 from lstm_readout.nn.packed import as_packed
 
-TOLERANCE = 1e-5  # relative to the largest value, at least 1: float32, and kernels that sum in another order
+_TOLERANCE = 1e-5  # relative to the largest value, at least 1: float32, and kernels that sum in another order
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _calls(side: Side, output: Tensor) -> Iterator[Identity]:
         "a padded row's h_n has read its padding; a row without padding is unchanged",
         max(by_row),
         "different",
-        full <= TOLERANCE * scale < short,
+        full <= _TOLERANCE * scale < short,
         by_row,
     )
     if side.directions == 1:
@@ -217,7 +217,7 @@ def _different(claim: str, because: str, left: Tensor, right: Tensor) -> Identit
 
 
 def _judge(claim: str, because: str, difference: float, wanted: str, scale: float) -> Identity:
-    same = difference <= TOLERANCE * scale
+    same = difference <= _TOLERANCE * scale
     return Identity(claim, because, difference, wanted, same == (wanted == "equal"))
 
 

@@ -27,7 +27,7 @@ from lstm_readout.nn.packed import reversed_rows
 from lstm_readout.nn.readout import Steps
 from lstm_readout.tasks.base import Task
 
-EXPLAINED = ("classify", "generate", "translate")
+_EXPLAINED = ("classify", "generate", "translate")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def sides_of(task: Task, batch: Any) -> list[Side]:
             side("decoder", decoder, batch.target_inputs, "target", _decoder(model), first),
         ]
     raise UserError(
-        f"task: explain knows the models of {', '.join(EXPLAINED)}; '{task.name}' has a {type(model).__name__}. "
+        f"task: explain knows the models of {', '.join(_EXPLAINED)}; '{task.name}' has a {type(model).__name__}. "
         "Choose one of these tasks."
     )
 

@@ -1,8 +1,8 @@
 """What a classifier reads: ``LSTMOutput`` goes in, one vector per document comes out.
 
 ``last`` is the answer of this project: ``h_n[-1]``, or ``cat(h_n[-2], h_n[-1])`` with two directions. The others are
-there to be compared with it. All of them read real steps only. Everything that the project says about a readout is in
-its class below; ``READOUTS`` gives each its name.
+there to be compared with it. All of them read real steps only. Each class below holds
+everything that the project says about its readout; ``READOUTS`` gives each a name.
 
 Shapes: B rows, L layers, D directions, O = proj_size or hidden_size, H hidden_size.
 """
@@ -24,11 +24,11 @@ Layer = Literal["lowest layer", "top layer"]
 
 
 class Readout(nn.Module):
-    """One vector per row of a batch. A readout is one subclass: ``forward``, and what it says about itself.
+    """Reads one vector per row of a batch. A readout is one subclass: ``forward``, and attributes that describe it.
 
-    The texts may contain ``{h_top}``, ``{c_top}`` and ``{h_lowest}``, which are replaced by the state that the layer
-    ends in, both directions if there are two (``h_n[-1]`` or ``cat(h_n[-2], h_n[-1])``); and ``{at_its_end}``, which
-    says after which token that is. The lines of ``plain`` may also contain:
+    The texts may contain ``{h_top}``, ``{c_top}`` and ``{h_lowest}``, which become the final state of that layer, with
+    both directions if there are two (``h_n[-1]`` or ``cat(h_n[-2], h_n[-1])``), and ``{at_its_end}``, which says after
+    which token that is. The lines of ``plain`` may also contain:
 
     - ``{time}``: the axis of the steps, 0 or 1;
     - ``{last_steps}``: the index of each row's last real step, for ``output[{last_steps}]``;
@@ -36,7 +36,7 @@ class Readout(nn.Module):
 
     Attributes:
         expression: what is read, as code: ``mean(output)``.
-        sentence: what that is.
+        sentence: what that is, in words.
         output: the steps of ``output`` that are read.
         h_n, c_n: the layers of ``h_n`` and of ``c_n`` that are read.
         plain: the same in plain PyTorch: lines from ``output`` (padded), ``lengths``, ``h_n`` and ``c_n`` to
@@ -82,7 +82,7 @@ class Readout(nn.Module):
 
     def text(self, template: str) -> str:
         """Fill in an ``expression`` or a ``sentence``."""
-        ends = "forward after its last real token and backward after its first one"
+        ends = "(forward after its last real token, backward after its first)"
         return template.format(
             **self._states("cat({0}[{1}], {0}[{2}])"),
             at_its_end=ends if self.directions == 2 else "after its last real token",
