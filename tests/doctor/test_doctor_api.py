@@ -58,7 +58,7 @@ class OneInput(modules.LastState):
 
 
 def test_a_module_with_another_signature_is_refused_and_an_adaptor_helps():
-    with pytest.raises(UserError, match=r"module\(token_ids, lengths\) raised TypeError: .* give adaptor=lambda"):
+    with pytest.raises(UserError, match=r"module\(token_ids, lengths\) raised TypeError: .* pass adaptor=lambda"):
         doctor.check(OneInput(), ids(), LENGTHS)
     report = doctor.check(OneInput(), ids(), LENGTHS, adaptor=lambda module, token_ids, lengths: module(token_ids))
     assert report.failed == ["padding"]  # it cannot know the lengths
@@ -78,7 +78,7 @@ def test_a_tuple_is_refused_and_an_adaptor_helps():
 
 def test_an_adaptor_that_calls_another_module_is_refused():
     module = modules.LastState()
-    with pytest.raises(UserError, match="it must call the module that it is handed"):
+    with pytest.raises(UserError, match="it must call the module that it is passed"):
         doctor.check(module, ids(), LENGTHS, adaptor=lambda _, token_ids, lengths: module(token_ids, lengths))
 
 

@@ -109,7 +109,7 @@ def test_a_readout_that_is_asked_for_is_warned_of_in_one_line(capsys):
 
 def test_a_task_of_another_project_is_left_alone(capsys):
     train([f"task._target_={HERE}.OtherTask", "debug=one_batch", *SMALL])
-    assert "doctor: knows no checks for OtherTask" in capsys.readouterr().out
+    assert "doctor: has no checks for OtherTask" in capsys.readouterr().out
 
 
 STREAM = ["task=generate", "data.stream=true", "data.window=7", "data.batch_size=4", "model.output_dropout=0.3"]

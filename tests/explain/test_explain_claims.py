@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import READOUTS, small_task
 
+import lstm_readout
 from lstm_readout.errors import UserError
 from lstm_readout.explain.gradient_proof import gradients_of
 from lstm_readout.explain.identities import bridge_identities, dense, dense_input, identities_of
@@ -176,17 +179,31 @@ def test_a_cell_without_c_has_no_line_for_it(cell):
     assert [line.name for line in tensors_of(side)] == ["input", "h_0", "output", "h_n"]
 
 
+@pytest.mark.parametrize("two", [False, True])
 @pytest.mark.parametrize("readout", READOUTS)
-def test_the_line_of_the_model_is_found(readout):
-    (side,) = sides_of(*small_task("classify", LENGTHS, readout=readout))
-    assert "def " not in side.reading.line
-    assert side.reading.place.startswith("nn/readout.py:")
+def test_the_line_that_reads_is_shown(readout, two):
+    (side,) = sides_of(*small_task("classify", LENGTHS, readout=readout, bidirectional=two))
+    file, number = side.reading.place.split(":")
+    source = Path(lstm_readout.__file__).with_name(file.partition("/")[0]) / file.partition("/")[2]
+    assert source.read_text(encoding="utf-8").splitlines()[int(number) - 1].strip() == side.reading.line
+    default = readout == "last" and not two
+    assert file == ("models/classify.py" if default else "nn/readout.py")
+    assert default == (side.reading.line == "return self.head(lstm.h_n[-1])")
 
 
-@pytest.mark.parametrize("name", ["generate", "translate"])
-def test_the_lines_of_the_other_models_are_found(name):
-    for side in sides_of(*small_task(name, LENGTHS)):
-        assert ("lstm.output" in side.reading.line) or ("self.bridge" in side.reading.line)
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("generate", ["each_token(self.head, lstm.output)"]),
+        (
+            "translate",
+            ["self.decoder(target_ids, self.encoder(source_ids).state)", "each_token(self.head, lstm.output)"],
+        ),
+    ],
+)
+def test_the_lines_of_the_other_models_are_found(name, lines):
+    for side, line in zip(sides_of(*small_task(name, LENGTHS)), lines, strict=True):
+        assert line in side.reading.line
 
 
 def test_a_model_of_another_project_is_refused():

@@ -150,4 +150,4 @@ def test_every_kind_of_head(head, first):
 def test_what_acts_in_training_alone_is_named():
     task, _ = small_task("classify", LENGTHS, output_dropout=0.2, word_dropout=0.1)
     told = plain_of(task.model, [LENGTHS]).modules
-    assert "# left out, for they act in training alone: output_dropout=0.2, word_dropout=0.1" in told
+    assert "# left out, because they act only in training: output_dropout=0.2, word_dropout=0.1" in told

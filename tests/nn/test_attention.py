@@ -63,7 +63,7 @@ def by_hand(model: Seq2Seq, source: Tensor, target: Tensor) -> tuple[Tensor, Ten
     """Return logits (T, W) and attention (T, S) of one pair, step by step in raw ``torch.nn``."""
     decoder = model.decoder
     assert isinstance(decoder, AttentiveDecoder)
-    read = source.flip(0) if model.reverse_source else source
+    read = source.flip(0) if model.encoder.reverse else source
     memory, state = model.encoder.lstm.rnn(model.encoder.embedding(read))  # (S, M)
     parts = state if isinstance(state, tuple) else (state,)
     state = tuple(part for part in model.bridge(LSTMState(*(p.unsqueeze(1) for p in parts))) if part is not None)

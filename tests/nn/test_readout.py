@@ -1,5 +1,7 @@
 """Each readout against the definition, row after row, with raw torch.nn.LSTM."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,10 +9,11 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_sequence
 
 from lstm_readout.errors import UserError
+from lstm_readout.models import Classifier
 from lstm_readout.nn.lstm import LSTM
-from lstm_readout.nn.readout import Readout
+from lstm_readout.nn.readout import READOUTS, Readout, build_readout, readout_size
 
-NAMES = ["last", "last_step", "mean", "max", "attention", "concat", "first_layer", "cell"]
+NAMES = list(READOUTS)
 
 
 def expected(name, readout, lstm, row):
@@ -42,10 +45,10 @@ def expected(name, readout, lstm, row):
 def test_a_readout_of_a_batch_is_that_of_each_row_alone(name, lengths, layers, bidirectional, proj_size):
     torch.manual_seed(0)
     lstm = LSTM(3, 4, num_layers=layers, bidirectional=bidirectional, proj_size=proj_size)
-    readout = Readout(name, lstm)
+    readout = build_readout(name, lstm)
     rows = [torch.randn(length, 3) for length in lengths]
     got = readout(lstm(pack_sequence(rows, enforce_sorted=False)))
-    assert got.shape == (len(rows), readout.size)
+    assert got.shape == (len(rows), readout_size(readout, lstm))
     for vector, row in zip(got, rows, strict=True):
         torch.testing.assert_close(vector, expected(name, readout, lstm, row))
 
@@ -54,7 +57,7 @@ def test_a_readout_of_a_batch_is_that_of_each_row_alone(name, lengths, layers, b
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_dense_tensors_read_alike(name, batch_first):
     lstm = LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=batch_first)
-    readout = Readout(name, lstm)
+    readout = build_readout(name, lstm)
     rows = torch.randn(5, 6, 3)  # (batch, steps, features)
     got = readout(lstm(rows if batch_first else rows.transpose(0, 1)))
     torch.testing.assert_close(got, readout(lstm(pack_sequence(list(rows)))))
@@ -64,7 +67,7 @@ def test_dense_tensors_read_alike(name, batch_first):
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_those_of_the_definition(name):
     lstm = LSTM(3, 4, num_layers=2)
-    readout = Readout(name, lstm)
+    readout = build_readout(name, lstm)
     rows = [torch.randn(length, 3) for length in (2, 5, 1)]
     parameters = [*lstm.parameters(), *readout.parameters()]
     got = torch.autograd.grad(
@@ -78,14 +81,65 @@ def test_gradients_are_those_of_the_definition(name):
 def test_one_direction_reads_the_same_twice():
     lstm = LSTM(3, 4, num_layers=2)
     result = lstm(pack_sequence([torch.randn(3, 3), torch.randn(5, 3)], enforce_sorted=False))
-    torch.testing.assert_close(Readout("last", lstm)(result), Readout("last_step", lstm)(result), rtol=0, atol=0)
+    torch.testing.assert_close(
+        build_readout("last", lstm)(result), build_readout("last_step", lstm)(result), rtol=0, atol=0
+    )
 
 
 def test_a_gru_has_no_cell_to_read():
     with pytest.raises(UserError, match=r"readout=cell: a gru has no c_n\. Set cell=lstm, or readout=last\."):
-        Readout("cell", LSTM(3, 4, cell="gru"))
+        build_readout("cell", LSTM(3, 4, cell="gru"))
 
 
 def test_an_unknown_readout_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"there is no 'meen'\. Did you mean 'mean'"):
-        Readout("meen", LSTM(3, 4))
+        build_readout("meen", LSTM(3, 4))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_the_default_line_of_the_classifier_reads_what_its_readout_reads(batch_first):
+    model = Classifier(vocab_size=9, num_classes=3, num_layers=2, output_dropout=0.5, batch_first=batch_first).eval()
+    documents = pack_sequence([torch.randint(9, (length,)) for length in (2, 5, 1)], enforce_sorted=False)
+    assert torch.equal(model(documents), model.head(model.readout(model.encoder(documents))))
+    assert model.reads_one_state
+    assert not Classifier(vocab_size=9, num_classes=3, bidirectional=True).reads_one_state
+
+
+class Halves(Readout):
+    """The mean of the lowest and the top layer: what a reader's own readout looks like."""
+
+    expression = "({h_lowest} + {h_top}) / 2"
+    sentence = "the mean of the lowest and the top layer {at_its_end}"
+    h_n = ("lowest layer", "top layer")
+    plain = ("document = ({h_lowest} + {h_top}) / 2",)
+
+    def forward(self, lstm):
+        return (self.lowest(lstm.h_n) + self.top(lstm.h_n)) / 2
+
+
+class WithHalves(Classifier):
+    readouts: ClassVar = {**READOUTS, "halves": Halves}
+
+
+def test_a_readout_of_ones_own_is_one_class_in_the_table_of_a_classifier():
+    model = WithHalves(vocab_size=9, num_classes=3, num_layers=2, bidirectional=True, readout="halves").eval()
+    documents = pack_sequence([torch.randint(9, (length,)) for length in (2, 5, 1)], enforce_sorted=False)
+    h_n = model.encoder(documents).h_n
+    by_hand = (torch.cat((h_n[0], h_n[1]), dim=-1) + torch.cat((h_n[2], h_n[3]), dim=-1)) / 2
+    torch.testing.assert_close(model(documents), model.head(by_hand))
+    assert model.readout.text(Halves.expression) == "(cat(h_n[0], h_n[1]) + cat(h_n[-2], h_n[-1])) / 2"
+    again = WithHalves(**model.arguments)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.eval()(documents), model(documents))
+    with pytest.raises(UserError, match=r"there is no 'halfs'\. Did you mean 'halves'"):
+        WithHalves(vocab_size=9, num_classes=3, readout="halfs")
+    with pytest.raises(UserError, match="there is no 'halves'"):
+        Classifier(**model.arguments)
+
+
+def test_the_rows_of_a_layer_are_those_of_both_directions():
+    readout = build_readout("concat", LSTM(3, 4, num_layers=3, bidirectional=True))
+    assert readout.rows(["top layer"], 3) == (4, 5)
+    assert readout.rows(["top layer", "lowest layer"], 3) == (0, 1, 4, 5)
+    assert readout.rows(["top layer", "lowest layer"], 1) == (0, 1)
+    assert readout.rows([], 3) == ()

@@ -49,7 +49,7 @@ def packed(rows: list[Tensor]) -> Any:
 def by_hand(model: Any, source: Tensor, target: Tensor) -> Tensor:
     """Return logits (T, W) of one pair, step by step in raw ``torch.nn``."""
     decoder, lstm = model.decoder, model.decoder.encoder.lstm
-    _, last = model.encoder.lstm.rnn(model.encoder.embedding(source.flip(0) if model.reverse_source else source))
+    _, last = model.encoder.lstm.rnn(model.encoder.embedding(source.flip(0) if model.encoder.reverse else source))
     parts = last if isinstance(last, tuple) else (last,)
     first = [p.squeeze(1) for p in model.bridge(LSTMState(*(p.unsqueeze(1) for p in parts))) if p is not None]
     whole = torch.cat([part[layer] for layer in range(lstm.rnn.num_layers) for part in first])

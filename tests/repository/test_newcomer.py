@@ -18,9 +18,6 @@ finally:
 
 QUESTIONS = ["classify", "translate", "generate", "batch", "task", "tokenizer", "hidden_size", "train"]
 NOT_YET = {
-    "classify",
-    "translate",
-    "generate",
     "batch",
     "tokenizer",
     "hidden_size",

@@ -130,7 +130,7 @@ def test_a_window_as_long_as_the_text_is_the_straight_pass_and_batches_change_no
     assert fresh_loss(model, rows, 400, CPU) == fresh_loss(model, rows, 10**6, CPU) == pytest.approx(straight, rel=1e-6)
     in_one, expected = fresh_loss(model, rows, 7, CPU), straight
     assert abs(in_one - expected) > 1e-3  # the past matters
-    monkeypatch.setattr("lstm_readout.tasks.metrics.perplexity.TOKENS_OF_A_BATCH", 30)
+    monkeypatch.setattr("lstm_readout.tasks.metrics.perplexity.BATCH_TOKENS", 30)
     assert fresh_loss(model, rows, 7, CPU) == pytest.approx(in_one, rel=1e-6)
 
 
@@ -255,7 +255,7 @@ def test_what_cannot_be_read_back_is_noticed(monkeypatch):
         assert not gives_back(tokenizer, tokenizer.encode(texts)[0], texts), options
     tokenizer = TextTokenizer.train(texts, kind="char", byte_fallback=False)
     assert not gives_back(tokenizer, tokenizer.encode(["cat!"])[0], ["cat!"])
-    monkeypatch.setattr("lstm_readout.tasks.metrics.perplexity.LOOKED_AT", 5)
+    monkeypatch.setattr("lstm_readout.tasks.metrics.perplexity.DECODED_TOKENS", 5)
     tokenizer = TextTokenizer.train(texts, kind="byte")
     euros = ["€€€€"]  # cut in the middle of one
     assert gives_back(tokenizer, tokenizer.encode(euros)[0], euros)

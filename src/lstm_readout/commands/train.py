@@ -91,7 +91,7 @@ def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
     batch = next(iter(data.train_dataloader()))
     task.eval()
     with torch.no_grad():
-        log.info("%s", task.answer(batch))
+        log.info("%s", task.describe_readout(batch))
     return task.train(), data
 
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from lstm_readout.data.batches import GenerateBatch
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.translate import Seq2Seq
-from lstm_readout.nn.lstm import LSTMOutput
+from lstm_readout.nn.lstm import LSTM, LSTMOutput
 from lstm_readout.nn.packed import with_data
 from lstm_readout.tasks.base import Stage
 from lstm_readout.tasks.generate import GenerateTask
@@ -43,7 +43,7 @@ class PaddedClassifier(Classifier):
         vectors, _ = pad_packed_sequence(with_data(token_ids, vectors))
         vectors = self.encoder.input_dropout(vectors)  # (T, B, E)
         output, _ = self.encoder.lstm.rnn(vectors)  # (T, B, D * O)
-        return self.head(self.dropout(output[-1]))
+        return self.head(output[-1])
 
 
 class StartFrom(Seq2Seq):
@@ -58,10 +58,11 @@ class StartFrom(Seq2Seq):
     def __init__(self, *, start: Literal["h", "c", "zeros", "top"], **arguments: Any) -> None:
         super().__init__(**arguments)
         self.start = start
+        self.encoder.lstm.register_forward_hook(self._keep_a_part)
 
-    def read(self, source_ids: PackedSequence) -> LSTMOutput:
-        """Read whole sources and return what is left of the state."""
-        output, h, c = super().read(source_ids)
+    def _keep_a_part(self, lstm: LSTM, _: Any, result: LSTMOutput) -> LSTMOutput:
+        """Return what is left of the state."""
+        output, h, c = result
         if self.start == "top":
             return LSTMOutput(output, self._top(h), None if c is None else self._top(c))
         h = h if self.start == "h" else torch.zeros_like(h)

@@ -60,7 +60,10 @@ def parameters_of(path: str) -> Parameters:
     function: Any = target
     if isinstance(target, type):
         function = target.__init__ if target.__init__ is not object.__init__ else target.__new__
-    return _parameters(name, signature, getattr(inspect.unwrap(function), "__globals__", {}))
+    parameters = _parameters(name, signature, getattr(inspect.unwrap(function), "__globals__", {}))
+    choices = getattr(target, "choices", dict)()
+    parameters.kinds.update({key: typing.Literal[tuple(values)] for key, values in choices.items()})
+    return parameters
 
 
 def _parameters(name: str, signature: inspect.Signature, names: dict[str, Any]) -> Parameters:

@@ -1,6 +1,6 @@
 """The doctor's two questions: a module and a batch go in, a ``Report`` comes out.
 
-The checks need no labels: each changes what the module is given in a way that must, or must not, change its logits.
+The checks need no labels: each changes the module's input in a way that must, or must not, change its logits.
 Shapes: B rows, T steps, C classes, V vocabulary size.
 """
 
@@ -18,28 +18,28 @@ from lstm_readout.doctor.checks.decoding import Decoding, beam, unknown
 from lstm_readout.doctor.checks.gradients import DIRECTIONS, DROPOUT, GRADIENTS, LAYERS
 from lstm_readout.doctor.checks.rows import BATCH_FIRST, BATCH_SIZE, H_N_VIEW, ORDER, PADDING, ROWS
 from lstm_readout.doctor.checks.steps import ENDS, FUTURE, STEPS
-from lstm_readout.doctor.module_under_test import Broken, Subject, kept_chance
+from lstm_readout.doctor.module_under_test import Broken, Subject, preserved_random_state
 from lstm_readout.doctor.ragged_batch import Rows, small
 from lstm_readout.doctor.report import Report
 from lstm_readout.errors import UserError, did_you_mean
 
 Adaptor = Callable[[nn.Module, Tensor, Tensor], Tensor]
-TranslatorAdaptor = Callable[[nn.Module, Tensor, Tensor, Tensor, Tensor], Tensor]
+_TranslatorAdaptor = Callable[[nn.Module, Tensor, Tensor, Tensor, Tensor], Tensor]
 
-CALLS = (LOGITS, RANDOM, STATE, DETACHED)
-BETWEEN_ROWS = (BATCH_FIRST, H_N_VIEW, ROWS, PADDING, ORDER, BATCH_SIZE)
+_CALLS = (LOGITS, RANDOM, STATE, DETACHED)
+_BETWEEN_ROWS = (BATCH_FIRST, H_N_VIEW, ROWS, PADDING, ORDER, BATCH_SIZE)
 READ = {"classify": (ENDS, LAYERS, DIRECTIONS), "generate": (FUTURE, STEPS, LAYERS)}
-LAST = (GRADIENTS, SOFTMAX, DROPOUT)
-SOURCE = tuple(check.of("source") for check in (BATCH_FIRST, H_N_VIEW, ROWS, PADDING, ENDS))
-SOURCE_DIRECTIONS = DIRECTIONS.of("source")
+_LAST = (GRADIENTS, SOFTMAX, DROPOUT)
+_SOURCE = tuple(check.of("source") for check in (BATCH_FIRST, H_N_VIEW, ROWS, PADDING, ENDS))
+_SOURCE_DIRECTIONS = DIRECTIONS.of("source")
 
 
 class Options(NamedTuple):
-    """What a caller knows beside the module and its rows."""
+    """What a caller knows besides the module and its rows."""
 
     untrained: bool = False
     unknown_id: int | None = None
-    tokens: Tensor | None = None  # (tokens,) real ones, to count the unknown ones among
+    tokens: Tensor | None = None  # (tokens,) real ones, in which unknown tokens are counted
 
 
 def check(
@@ -54,20 +54,20 @@ def check(
 ) -> Report:
     """Look for the classic mistakes in a module that is called as ``module(token_ids, lengths)``.
 
-    A copy is examined, in eval mode: weights, gradients, modes and random numbers of yours stay as they are.
+    A copy is examined in eval mode: your weights, gradients, modes and random state stay unchanged.
 
     Args:
-        module: returns logits: (B, C) to classify; to generate (B, T, V), at step t for the token after it.
-        token_ids: (B, T) int64, padded; any real batch. Five rows of up to 9 tokens of it are used.
-        lengths: (B,) how many tokens of each row are real.
+        module: returns logits: (B, C) to classify; (B, T, V) to generate, where step t predicts the next token.
+        token_ids: (B, T) int64, padded; any real batch. Five of its rows are used, up to 9 tokens each.
+        lengths: (B,) the number of real tokens of each row.
         task: ``classify`` or ``generate``; see ``check_translator`` for the third.
         adaptor: (module, token_ids, lengths) -> logits, for a module with another signature or another order of axes.
-            It must call the module that it is handed.
-        untrained: the module has its first weights: its loss is looked at, too.
-        unknown_id: the id of unknown tokens: they are counted.
+            It must call the module that it is passed.
+        untrained: the module has its initial weights: its loss is checked as well.
+        unknown_id: the id of unknown tokens, to count them.
 
     Returns:
-        ``failed`` and ``warned`` are names of checks, ``results`` what was done and what to change.
+        ``failed`` and ``warned`` name checks, ``results`` say what was done and what to change.
 
     Raises:
         UserError: token_ids, lengths or task are not as above, or the module cannot be called like this.
@@ -81,7 +81,7 @@ def check(
     rows = Rows(token_ids, lengths).take(_sorted(lengths))
     subject = Subject(module, lambda module, rows: run(module, rows.ids, rows.lengths), each_step=task == "generate")
     options = Options(untrained, unknown_id, rows.ids[rows.real()])
-    with kept_chance():
+    with preserved_random_state():
         try:
             _check_call(subject, rows, "module(token_ids, lengths)", "module, token_ids, lengths")
             return reader_report(subject, small(rows), vocabulary_of(rows), options)
@@ -96,7 +96,7 @@ def check_translator(
     target_ids: Tensor,
     target_lengths: Tensor,
     *,
-    adaptor: TranslatorAdaptor | None = None,
+    adaptor: _TranslatorAdaptor | None = None,
     decoding: Decoding | None = None,
     untrained: bool = False,
     unknown_id: int | None = None,
@@ -108,11 +108,11 @@ def check_translator(
         source_ids, target_ids: (B, S) and (B, T) int64, padded.
         source_lengths, target_lengths: (B,) each.
         adaptor: (module, source_ids, source_lengths, target_ids, target_lengths) -> logits, for other signatures.
-        decoding: how it writes; its beam is checked if this is given.
+        decoding: how it decodes; its beam search is checked if this is given.
         untrained, unknown_id: see ``check``.
 
     Returns:
-        As ``check``; names of checks of the source side begin with ``source_``.
+        As ``check``; names of checks of the source side start with ``source_``.
 
     Raises:
         UserError: as ``check``.
@@ -126,7 +126,7 @@ def check_translator(
     source, target = (Rows(*side).take(order) for side in ((source_ids, source_lengths), (target_ids, target_lengths)))
     subject = Subject(module, target_side(run), each_step=True)
     options = Options(untrained, unknown_id, torch.cat([side.ids[side.real()] for side in (source, target)]))
-    with kept_chance():
+    with preserved_random_state():
         try:
             call = "module(source_ids, source_lengths, target_ids, target_lengths)"
             arguments = "module, source_ids, source_lengths, target_ids, target_lengths"
@@ -139,38 +139,38 @@ def check_translator(
 
 
 def reader_report(subject: Subject, rows: Rows, vocabulary: Tensor, options: Options) -> Report:
-    """Run the checks of ``check`` on few short rows."""
+    """Run the checks of ``check`` on a few short rows."""
     examination = Examination(subject, rows, vocabulary)
     found = _begun(examination)
     read = READ["generate" if subject.each_step else "classify"]
-    checks = [*CALLS, *BETWEEN_ROWS, *read, *LAST, *_optional(options)]
+    checks = [*_CALLS, *_BETWEEN_ROWS, *read, *_LAST, *_optional(options)]
     return examine([(examination, check) for check in checks], found)
 
 
 def translator_report(
     subject: Subject,
-    run: TranslatorAdaptor,
+    run: _TranslatorAdaptor,
     pair: tuple[Rows, Rows],
     vocabularies: tuple[Tensor, Tensor],
     options: Options,
     decoding: Decoding | None,
 ) -> Report:
-    """Run the checks of ``check_translator`` on few short pairs: ``subject`` reads the target, ``run`` both sides."""
+    """Run the checks of ``check_translator`` on a few short pairs: ``subject`` reads the target, ``run`` both sides."""
     source, target = pair
     reader = Subject(subject.module, _source_side(run), each_step=False)
     writes = Examination(subject, target._replace(beside=(source.ids, source.lengths)), vocabularies[1])
     found = _begun(writes)
     reads = Examination(reader, source._replace(beside=(target.ids, target.lengths)), vocabularies[0])
-    checks = [(writes, check) for check in CALLS] + [(reads, check) for check in SOURCE]
-    checks += [(writes, check) for check in (*BETWEEN_ROWS, *READ["generate"])] + [(reads, SOURCE_DIRECTIONS)]
-    checks += [(writes, check) for check in (*LAST, *_optional(options))]
+    checks = [(writes, check) for check in _CALLS] + [(reads, check) for check in _SOURCE]
+    checks += [(writes, check) for check in (*_BETWEEN_ROWS, *READ["generate"])] + [(reads, _SOURCE_DIRECTIONS)]
+    checks += [(writes, check) for check in (*_LAST, *_optional(options))]
     if decoding is not None:
         checks.append((reads, beam(decoding)))
     return examine(checks, found)
 
 
 def small_pair(source: Rows, target: Rows) -> tuple[Rows, Rows]:
-    """Return few short pairs: the longest source first, the targets' lengths different as well."""
+    """Return a few short pairs: the longest source first, with different target lengths as well."""
     number = torch.arange(len(source.ids), device=source.ids.device)
     sources = small(source._replace(beside=(number,)))
     index = sources.beside[0]
@@ -182,18 +182,18 @@ def small_pair(source: Rows, target: Rows) -> tuple[Rows, Rows]:
 
 
 def vocabulary_of(rows: Rows) -> Tensor:
-    """Return the ids of the real tokens, each once."""
+    """Return the distinct ids of the real tokens."""
     return rows.ids[rows.real()].unique()
 
 
 def _begun(examination: Examination) -> dict[str, Verdict]:
-    """Make the first call of the few rows; where logits say nothing of their row, stir the weights first."""
+    """Make the first call; if the logits do not depend on their row, perturb the weights first."""
     subject = examination.subject
     try:
         scores = examination.scores
     except Broken as broken:
-        told = f"{len(examination.rows.ids)} short rows: {broken}"
-        return {"batch_size": Verdict("failed", told)} if broken.raised else {}
+        finding = f"{len(examination.rows.ids)} short rows: {broken}"
+        return {"batch_size": Verdict("failed", finding)} if broken.raised else {}
     if len(scores) and bool((scores == scores[0]).all()):
         subject.stir()
         del examination.__dict__["logits"], examination.__dict__["scores"]
@@ -207,7 +207,7 @@ def _optional(options: Options) -> list[Check]:
     return checks
 
 
-def target_side(run: TranslatorAdaptor) -> Callable[[nn.Module, Rows], Tensor]:
+def target_side(run: _TranslatorAdaptor) -> Callable[[nn.Module, Rows], Tensor]:
     """Return the call of a translator whose rows are targets, with sources and their lengths beside them."""
 
     def call(module: nn.Module, rows: Rows) -> Tensor:
@@ -217,12 +217,14 @@ def target_side(run: TranslatorAdaptor) -> Callable[[nn.Module, Rows], Tensor]:
     return call
 
 
-def _source_side(run: TranslatorAdaptor) -> Callable[[nn.Module, Rows], Tensor]:
+def _source_side(run: _TranslatorAdaptor) -> Callable[[nn.Module, Rows], Tensor]:
     def call(module: nn.Module, rows: Rows) -> Tensor:
         target_ids, target_lengths = rows.beside
         logits = run(module, rows.ids, rows.lengths, target_ids, target_lengths)  # (B, T, V)
         real = Rows(target_ids, target_lengths).real()[:, : logits.shape[1]].to(logits.device)
-        return (logits[:, : real.shape[1]] * real.unsqueeze(-1)).flatten(1)  # what stands behind a target counts for 0
+        return (logits[:, : real.shape[1]] * real.unsqueeze(-1)).flatten(
+            1
+        )  # steps after the end of a target count as 0
 
     return call
 
@@ -234,16 +236,16 @@ def _check_call(subject: Subject, rows: Rows, call: str, arguments: str) -> None
     except Broken as broken:
         if broken.raised:
             raise UserError(
-                f"{call} {broken}. If the module is called in another way, give adaptor=lambda {arguments}: ... that "
+                f"{call} {broken}. If the module is called in another way, pass adaptor=lambda {arguments}: ... that "
                 "returns its logits."
             ) from broken
-        return  # logits of another shape: a check tells
+        return  # logits of another shape: a check reports it
     if subject.copied and not called:
-        raise UserError("adaptor: it must call the module that it is handed, a copy, and not another one.")
+        raise UserError("adaptor: it must call the module that it is passed, a copy, and not another one.")
 
 
 def _sorted(lengths: Tensor) -> Tensor:
-    """Return the order that some modules want: the longest row first."""
+    """Return the order that some modules need: the longest row first."""
     return lengths.argsort(descending=True, stable=True)
 
 

@@ -1,4 +1,4 @@
-"""The doctor before training: a run goes in; it starts, or ends with one message that says what to change."""
+"""The doctor before training: a run goes in; it starts, or stops with one message that says what to change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Doctor(Callback):
     """Check the model for the classic mistakes on a few short rows of the training data, before the first step.
 
-    Every process looks at the same rows and finds the same, so none waits for another.
+    Every process checks the same rows and gets the same results, so none waits for another.
 
     Raises:
         UserError: a check failed.
@@ -30,10 +30,10 @@ class Doctor(Callback):
         report = _report(trainer, pl_module)
         if report is None:
             if trainer.is_global_zero:
-                log.info("doctor: knows no checks for %s", type(pl_module).__name__)
+                log.info("doctor: has no checks for %s", type(pl_module).__name__)
             return
         if report.failed:
-            raise UserError(_told(report))
+            raise UserError(_message(report))
         if trainer.is_global_zero:
             for result in report.results:
                 if result.status == "warned":
@@ -48,9 +48,9 @@ def _report(trainer: Trainer, task: LightningModule) -> Report | None:
     return examine_task(task, splits, untrained=trainer.ckpt_path is None and not task.config.get("init_from"))
 
 
-def _told(report: Report) -> str:
+def _message(report: Report) -> str:
     lines = [f"doctor: the model has {len(report.failed)} mistake(s); nothing was trained."]
     for result in report.results:
         if result.status == "failed":
             lines.append(f"{result.name}: {result.done}; wanted: {result.expected}; {result.difference}. {result.fix}")
-    return "\n".join([*lines, "To train all the same: doctor=off."])
+    return "\n".join([*lines, "To train anyway: doctor=off."])

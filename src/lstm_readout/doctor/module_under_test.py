@@ -1,6 +1,6 @@
-"""The module under examination: rows go in, logits come out, each time from the same state and the same chance.
+"""The module under examination: rows go in, logits come out, each time from the same state and the same random state.
 
-It is a copy in eval mode; where a module cannot be copied, it is the module itself, put back afterwards.
+It is a copy in eval mode. A module that cannot be copied is examined itself and restored afterwards.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lstm_readout.doctor.ragged_batch import Rows
 from lstm_readout.errors import UserError
 
 Call = Callable[[nn.Module, Rows], Tensor]
-BOOKKEEPING = set(nn.Module().__dict__) - {"training", "_buffers"}  # hooks, parameters and the tree of modules
+_BOOKKEEPING = set(nn.Module().__dict__) - {"training", "_buffers"}  # hooks, parameters and the tree of modules
 
 
 class Broken(Exception):
-    """A call of the module did not give logits of the shape that was wanted, or raised."""
+    """A call of the module raised, or returned logits of another shape than expected."""
 
     def __init__(self, text: str, *, raised: bool = False) -> None:
         super().__init__(text)
@@ -35,8 +35,8 @@ class Subject:
     """A module and how it is called.
 
     Args:
-        module: the user's; nothing of it changes for good.
-        call: (module, rows) -> logits: (B, C), or with ``each_step`` (B, T, C), where steps behind the longest row
+        module: the user's; it is left unchanged.
+        call: (module, rows) -> logits: (B, C), or with ``each_step`` (B, T, C), where steps after the longest row
             may be left out.
         each_step: whether there is a prediction at every step.
     """
@@ -44,7 +44,7 @@ class Subject:
     def __init__(self, module: nn.Module, call: Call, *, each_step: bool) -> None:
         try:
             self.module = copy.deepcopy(module)
-        except Exception:  # for example a hidden state kept with its graph
+        except Exception:  # for example a hidden state saved with its graph
             self.module = module
         self.copied = self.module is not module
         self.call, self.each_step = call, each_step
@@ -54,7 +54,7 @@ class Subject:
         self._weights: list[tuple[nn.Parameter, Tensor]] = []
 
     def logits(self, rows: Rows, *, seed: int = 0, fresh: bool = True, train: bool = False) -> Tensor:
-        """Call the module without a graph; ``fresh`` puts its state back first.
+        """Call the module without a graph; ``fresh`` restores its state first.
 
         Raises:
             Broken: it raised, or the logits have another shape.
@@ -73,7 +73,7 @@ class Subject:
             return self._logits(rows, seed=seed, fresh=fresh, train=True)
 
     def gradients(self, rows: Rows, parameters: list[nn.Parameter]) -> dict[nn.Parameter, Tensor | None]:
-        """Return the gradient of a random mix of the logits for each of ``parameters``, frozen ones too."""
+        """Return the gradient of a random mix of the logits for each of ``parameters``, including frozen ones."""
         asked = [p.requires_grad for p in parameters]
         for parameter in parameters:
             parameter.requires_grad_(True)
@@ -82,8 +82,8 @@ class Subject:
             if not logits.requires_grad:
                 return dict.fromkeys(parameters)
             mix = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
-            found = torch.autograd.grad((logits * mix).sum(), parameters, allow_unused=True)
-            return dict(zip(parameters, found, strict=True))
+            gradients = torch.autograd.grad((logits * mix).sum(), parameters, allow_unused=True)
+            return dict(zip(parameters, gradients, strict=True))
         except RuntimeError as error:
             raise Broken(f"the backward pass raised {_first_line(error)}", raised=True) from error
         finally:
@@ -91,7 +91,7 @@ class Subject:
                 parameter.requires_grad_(trained)
 
     def inputs(self, rows: Rows) -> list[tuple[nn.RNNBase, tuple[int, ...]]]:
-        """Return what shape of dense input each recurrent layer was given."""
+        """Return the shape of the dense input that each recurrent layer got."""
         seen: list[tuple[nn.RNNBase, tuple[int, ...]]] = []
 
         def note(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -115,7 +115,7 @@ class Subject:
         return list(dict.fromkeys(p for _, layer in self.layers() for p in layer.parameters()))
 
     def is_called(self, rows: Rows) -> bool:
-        """Say whether the call runs this module at all, and not another one."""
+        """Say whether the call runs this module, and not another one."""
         ran: list[bool] = []
         hooks = [part.register_forward_pre_hook(lambda *_: ran.append(True)) for part in self.module.modules()]
         try:
@@ -129,7 +129,7 @@ class Subject:
         return any(found is not None for found in self.gradients(rows, weights).values())
 
     def stir(self) -> None:
-        """Add a little noise to all weights: a head that starts at zero would hide what it reads."""
+        """Add a little noise to all weights: a head initialised to zero would hide what it reads."""
         self._weights = [(p, p.detach().clone()) for p in self.module.parameters()]
         noise = torch.Generator().manual_seed(0)
         with torch.no_grad():
@@ -138,9 +138,9 @@ class Subject:
                     parameter += 0.05 * torch.randn(parameter.shape, generator=noise).to(parameter)
 
     def fresh(self) -> None:
-        """Put attributes, buffers and modes back to what they were at first."""
+        """Restore attributes, buffers and modes."""
         for part, (attributes, tensors) in self._kept:
-            for name in set(part.__dict__) - BOOKKEEPING - set(attributes):
+            for name in set(part.__dict__) - _BOOKKEEPING - set(attributes):
                 del part.__dict__[name]
             part.__dict__.update({name: _rebuilt(value) for name, value in attributes.items()})
             for tensor, value in tensors:
@@ -148,7 +148,7 @@ class Subject:
                     tensor.data.copy_(value)
 
     def close(self) -> None:
-        """Put everything back, weights too."""
+        """Restore everything, including the weights."""
         self.fresh()
         with torch.no_grad():
             for parameter, value in self._weights:
@@ -173,7 +173,7 @@ class Subject:
             raise Broken(f"raised {_first_line(error)}", raised=True) from error
         if not isinstance(logits, Tensor):
             raise UserError(
-                f"the module returned a {type(logits).__name__}, wanted a Tensor of logits. Give "
+                f"the module returned a {type(logits).__name__}, wanted a Tensor of logits. Pass "
                 "adaptor=lambda module, token_ids, lengths: ... that calls it and returns its logits."
             )
         return self._checked(logits, rows)
@@ -193,8 +193,8 @@ class Subject:
 
 
 @contextlib.contextmanager
-def kept_chance() -> Iterator[None]:
-    """Put all random number generators back on leaving."""
+def preserved_random_state() -> Iterator[None]:
+    """Restore the state of all random number generators on exit."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:
@@ -213,12 +213,12 @@ def _first_line(error: Exception) -> str:
 
 def _kept(part: nn.Module) -> tuple[dict[str, Any], list[tuple[Tensor, Tensor]]]:
     """Return a module's own attributes, and the tensors among them with their values."""
-    attributes = {name: _rebuilt(value) for name, value in part.__dict__.items() if name not in BOOKKEEPING}
+    attributes = {name: _rebuilt(value) for name, value in part.__dict__.items() if name not in _BOOKKEEPING}
     return attributes, [(tensor, tensor.detach().clone()) for tensor in _tensors(list(attributes.values()))]
 
 
 def _rebuilt(value: Any) -> Any:
-    """Copy lists, tuples and dicts, but not what they hold."""
+    """Copy lists, tuples and dicts, but not their items."""
     if type(value) in (list, tuple):
         return type(value)(_rebuilt(item) for item in value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):

@@ -1,4 +1,4 @@
-"""What the doctor says: one ``Result`` a check goes in, a ``Report`` comes out, as text or as plain values."""
+"""The doctor's findings: one ``Result`` per check goes in, a ``Report`` comes out, as text or as plain values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Result(NamedTuple):
     name: str
     status: Status
     done: str  # what was done to the module or its input
-    expected: str  # what must hold then
-    difference: str  # by how much it does not; of a skipped check: why it was skipped
+    expected: str  # what must then hold
+    difference: str  # how far it is from that; for a skipped check: why it was skipped
     fix: str  # the line to change
 
 
@@ -26,7 +26,7 @@ class Report(NamedTuple):
 
     @property
     def passed(self) -> list[str]:
-        """Names of the checks that hold."""
+        """Names of the checks that passed."""
         return self._names("passed")
 
     @property
@@ -36,18 +36,17 @@ class Report(NamedTuple):
 
     @property
     def warned(self) -> list[str]:
-        """Names of the checks that found something to look at."""
+        """Names of the checks that found something worth a look."""
         return self._names("warned")
 
     @property
     def skipped(self) -> list[str]:
-        """Names of the checks that do not apply, or that a failed one explains."""
+        """Names of the checks that do not apply, or that a failed check explains."""
         return self._names("skipped")
 
     def result(self, name: str) -> Result:
         """Return the result of one check; KeyError if there is none of that name."""
-        found = {result.name: result for result in self.results}
-        return found[name]
+        return {result.name: result for result in self.results}[name]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for json."""
@@ -61,8 +60,8 @@ class Report(NamedTuple):
 
     def __str__(self) -> str:
         lines = [f"{result.status:8}{result.name:20}{result.difference}".rstrip() for result in self.results]
-        told = [explained(result) for result in self.results if result.status in ("failed", "warned")]
-        return "\n".join([*lines, *(f"\n{text}" for text in told), "", self.summary()])
+        details = [explained(result) for result in self.results if result.status in ("failed", "warned")]
+        return "\n".join([*lines, *(f"\n{text}" for text in details), "", self.summary()])
 
     def _names(self, status: str) -> list[str]:
         return [result.name for result in self.results if result.status == status]

@@ -1,4 +1,4 @@
-"""Data and a number go in; one small batch of rows of mixed lengths comes out, always the same."""
+"""Data and a number go in; one small batch of rows with mixed lengths comes out, always the same."""
 
 from __future__ import annotations
 
@@ -13,35 +13,40 @@ from lstm_readout.data.windows import StreamDataset, join_stream
 from lstm_readout.tokenizer import TextTokenizer
 from lstm_readout.tokenizer.ragged import Ragged
 
-LEGIBLE = 12  # steps that a picture shows in full
-JOINER = "\u200d"  # makes one emoji of several
-MOST_STEPS = 400  # longer rows are cut: a document of a million tokens explains no more
+_LEGIBLE = 12  # steps that a picture shows in full
+_JOINER = "\u200d"  # makes one emoji of several
+MOST_STEPS = 400  # longer rows are truncated: a document of a million tokens explains nothing more
 
 
 def small_batch(data: TextDataModule, number: int) -> Any:
-    """Return a batch of ``number`` training rows, or of all where there are fewer; no row twice.
+    """Return a batch of ``number`` training rows, or all rows if there are fewer; no row twice.
 
-    The rows are short ones of evenly spread lengths, the shortest first: a picture can show them, and most are padded.
+    The rows are short, with evenly spread lengths, the shortest first: a picture can show them, and most are padded.
     A stream gives the first window of its columns.
     """
-    columns = data.columns.get("train", next(iter(data.columns.values())))  # other data may be a test split alone
+    columns = data.columns.get("train", next(iter(data.columns.values())))  # other data may have only a test split
     if data.stream:
         return StreamDataset(join_stream(columns["text"]), columns=number, window=min(data.window, MOST_STEPS))[0]
-    texts = {role: column for role, column in columns.items() if isinstance(column, Ragged)}
-    rows = choose(next(iter(texts.values())).lengths, number)
-    cut = {
-        role: Ragged.from_lists([column.row(i)[:MOST_STEPS].tolist() for i in rows]) for role, column in texts.items()
+    first = next(column for column in columns.values() if isinstance(column, Ragged))
+    rows = choose(first.lengths, number)
+    few = {
+        role: _shortened(column, rows) if isinstance(column, Ragged) else column[rows]
+        for role, column in columns.items()
     }
-    few = {role: cut[role] if role in cut else column[rows] for role, column in columns.items()}  # pyright: ignore
-    return data.batch_type.collate(few, np.arange(len(rows)))  # pyright: ignore[reportAttributeAccessIssue]
+    batch_type: Any = data.batch_type
+    return batch_type.collate(few, np.arange(len(rows)))
+
+
+def _shortened(column: Ragged, rows: np.ndarray) -> Ragged:
+    return Ragged.from_lists([column.row(row)[:MOST_STEPS].tolist() for row in rows])
 
 
 def choose(lengths: np.ndarray, number: int) -> np.ndarray:
-    """Return the numbers of rows whose lengths are spread from the shortest to a legible one, in that order."""
+    """Return row numbers with lengths spread from the shortest to a legible one, in that order."""
     number = min(number, len(lengths))
     distance = lengths.astype(float)
     shortest = distance.min()
-    short = distance[distance <= max(LEGIBLE, 2 * shortest)]
+    short = distance[distance <= max(_LEGIBLE, 2 * shortest)]
     chosen = []
     for wanted in np.linspace(shortest, short.max(), number):
         chosen.append(int(np.argmin(np.abs(distance - wanted))))
@@ -57,17 +62,17 @@ def lengths_of(packed: PackedSequence) -> list[int]:
 
 
 def names_of(tokenizer: TextTokenizer, ids: list[int]) -> list[str]:
-    """Return what each token is called in a picture or a table: its text, with nothing in it that cannot be seen."""
+    """Return the name of each token in a picture or a table: its text, with invisible characters made visible."""
     return [visible(tokenizer.tokens[number]) for number in ids]
 
 
 def visible(text: str) -> str:
-    """Write spaces as ␣, line ends as ⏎, and other characters that are not printed as their code point."""
-    return "U+200D" if text == JOINER else "".join(_shown(character) for character in text)
+    """Write spaces as ␣, line ends as ⏎, and other unprintable characters as their code point."""
+    return "U+200D" if text == _JOINER else "".join(_shown(character) for character in text)
 
 
 def _shown(character: str) -> str:
-    signs = {" ": "␣", "\n": "⏎", "\t": "⇥", JOINER: JOINER}
+    signs = {" ": "␣", "\n": "⏎", "\t": "⇥", _JOINER: _JOINER}
     if character in signs:
         return signs[character]
     return character if character.isprintable() else f"U+{ord(character):04X}"

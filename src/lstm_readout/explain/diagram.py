@@ -1,6 +1,6 @@
-"""One LSTM goes in; its grid is drawn: layers upwards, time to the right, and what the task reads hatched.
+"""One LSTM goes in; its grid is drawn: layers upwards, time to the right, what the task reads hatched.
 
-Lengths are inches, as the axes cover the whole figure and count in inches.
+Lengths are in inches: the axes cover the whole figure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 
 class Grid:
-    """Where everything of one LSTM stands, and how it is drawn.
+    """The layout of one LSTM, and how it is drawn.
 
     Args:
         side: the LSTM on its batch.
@@ -98,7 +98,7 @@ class Grid:
             y += LAYER_GAP if layer >= 0 else 0
 
     def _layers(self) -> list[list[Line]]:
-        """Lines of the shown layers, the lowest first; those left out stand alone."""
+        """Lines of the shown layers, the lowest first; omitted layers form a group of their own."""
         groups: dict[int, list[Line]] = {}
         for line in self.lines:
             groups.setdefault(line.row // self.side.directions if line.row >= 0 else -1, []).append(line)
@@ -121,8 +121,8 @@ class Grid:
         if column.kind == "padding":
             last = self.steps - 1
             write(axes, x, self.tokens, "padding", size=8.5, color=MUTED, style="italic")
-            told = f"t = {column.step}" if last == column.step else f"{column.step} … {last}"
-            write(axes, x, self.time, told, size=8, color=MUTED)
+            text = f"t = {column.step}" if last == column.step else f"{column.step} … {last}"
+            write(axes, x, self.time, text, size=8, color=MUTED)
             return
         token = self.side.tokens[self.row][column.step]
         yield write(axes, x, self.tokens, fitted(token, PITCH - 0.08, size), size=size, weight="bold")
@@ -192,10 +192,10 @@ class Grid:
         for i, letter in enumerate(letters):
             y = line.y + (0.02 - i * (END_HEIGHT + 0.04) if self.has_c else -END_HEIGHT / 2)
             read = when == "n" and line.row in (reading.h_n if letter == "h" else reading.c_n)
-            told = f"{letter}_{when}[{line.row}]{zeros}"
+            label = f"{letter}_{when}[{line.row}]{zeros}"
             if when == "n" and line.row >= (self.side.layers - 1) * self.side.directions:
-                told += f" = {letter}_n[{line.row - self.side.layers * self.side.directions}]"
-            box(axes, x, y, END, END_HEIGHT, told, read, dashed=when == "0")
+                label += f" = {letter}_n[{line.row - self.side.layers * self.side.directions}]"
+            box(axes, x, y, END, END_HEIGHT, label, read, dashed=when == "0")
             if read:
                 self._draw_stub(axes, x, y + END_HEIGHT / 2)
             if when == "0" and self.side.first is not None:
@@ -203,25 +203,25 @@ class Grid:
                 axes.plot([self.left - BUS] * 2, [self.start, y + END_HEIGHT / 2], color=READ, linewidth=1.6, zorder=1)
 
     def _draw_stub(self, axes: Axes, x: float, y: float) -> None:
-        """Lead from a box that is read to the bus beside it, and up to the bar."""
+        """Connect a box that is read to the bus beside it, and to the bar above."""
         outer, bus = (x, self.left - BUS / 2) if x == self.left else (x + END, self.right + END + BUS / 2)
         axes.plot([outer, bus], [y, y], color=READ, linewidth=1.6, zorder=3, solid_capstyle="round")
         arrow(axes, (bus, y), (bus, self.bar), READ, 1.6)
 
     def _draw_labels(self, axes: Axes) -> None:
-        given = {"ha": "left", "color": INK}
+        style = {"ha": "left", "color": INK}
         batch = f"{self.row}, t" if self.side.lstm.rnn.batch_first else f"t, {self.row}"
-        write(axes, 0.15, self.tokens, f"input[{batch}]", size=9, **given)
-        write(axes, 0.15, self.output + self.output_height / 2, f"output[{batch}]", size=9, **given)
+        write(axes, 0.15, self.tokens, f"input[{batch}]", size=9, **style)
+        write(axes, 0.15, self.output + self.output_height / 2, f"output[{batch}]", size=9, **style)
         write(axes, 0.15, self.time, "time t", size=8, ha="left", color=MUTED)
         for lines in self._layers():
             row, y = lines[0].row, (lines[0].y + lines[-1].y) / 2
             layer = row // self.side.directions
             if row < 0:
-                write(axes, 0.15, y, "⋮", size=11, **given)
+                write(axes, 0.15, y, "⋮", size=11, **style)
                 continue
             top = layer == self.side.layers - 1
-            write(axes, 0.15, y + (0.08 if top else 0), f"layer {layer}", size=9, **given)
+            write(axes, 0.15, y + (0.08 if top else 0), f"layer {layer}", size=9, **style)
             if top:
                 write(axes, 0.15, y - 0.1, "= num_layers - 1", size=7, ha="left", color=MUTED)
             if len(lines) == 2:
@@ -242,7 +242,7 @@ class Grid:
 def box(
     axes: Axes, x: float, y: float, width: float, height: float, text: str, read: bool, dashed: bool = False
 ) -> None:
-    """Draw a named box; one that is read has a thick border and is hatched, to be told apart without colour."""
+    """Draw a named box; a box that is read has a thick border and hatching, so that it stands out without colour."""
     patch = Rectangle(
         (x, y),
         width,
@@ -260,7 +260,7 @@ def box(
 
 
 def name(axes: Axes, x: float, y: float, text: str, read: bool, color: str = INK) -> None:
-    """Write the name of a box, on paper of its own where the box is hatched."""
+    """Write the name of a box, on a plain background if the box is hatched."""
     label = write(axes, x, y, text, size=8.5, color=color, weight="bold" if read else "normal")
     if read:
         label.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 0.8})
@@ -280,6 +280,6 @@ def arrow(
 
 
 def write(axes: Axes, x: float, y: float, text: str, **style) -> Text:
-    """Write text as it is: ``$`` and ``_`` have no meaning."""
+    """Write text literally: ``$`` and ``_`` have no special meaning."""
     style = {"ha": "center", "va": "center", "color": INK, "parse_math": False, "zorder": 5, **style}
     return axes.text(x, y, text, **style)

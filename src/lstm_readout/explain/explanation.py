@@ -1,4 +1,4 @@
-"""A task and its data go in; everything that ``explain`` tells comes out, as plain values."""
+"""A task and its data go in; everything that ``explain`` shows comes out, as plain values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SideExplanation:
     lengths: list[int]  # real steps of each row
     row: int  # the row of the batch that the picture shows
     tokens: list[str]  # of that row
-    rows: list[str]  # whose state each row of h_n and c_n is
+    rows: list[str]  # the layer and direction of each row of h_n and c_n
     reading: Reading
     tensors: list[TensorLine]
     identities: list[Identity]
@@ -34,7 +34,7 @@ class SideExplanation:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is told, and the picture beside it."""
+    """The text, and the picture beside it."""
 
     task: str
     title: str
@@ -60,11 +60,11 @@ def explain_task(task: Task, data: TextDataModule, rows: int) -> Explanation:
 
 
 def explanation_of(task: Task, batch: Any) -> Explanation:
-    """Run the task's model on a batch, as in validation, and look at all that comes out."""
+    """Run the task's model on a batch, as in validation, and explain its outputs."""
     task.eval()
     sides = sides_of(task, batch)
     row = row_to_show(sides[0].lengths)
-    told = [
+    explained = [
         SideExplanation(
             name=side.name,
             call=call_of(side),
@@ -81,21 +81,21 @@ def explanation_of(task: Task, batch: Any) -> Explanation:
     ]
     between = bridge_identities(task.model, *sides) if len(sides) == 2 else []
     code = plain_of(task.model, [side.lengths for side in sides]).code
-    return Explanation(task.name, title_of(task.name, sides), told, between, code, picture_of(task.name, sides))
+    return Explanation(task.name, title_of(task.name, sides), explained, between, code, picture_of(task.name, sides))
 
 
 def read_parts(side: SideExplanation) -> list[tuple[str, str, float]]:
-    """Return name, whose state it is, and largest gradient of output and of each row of h_n and c_n."""
-    found = side.gradients
-    where = f"at {found.steps_read} of {found.real_steps} real steps"
-    if found.steps_read and found.steps_read == found.last_steps_read < found.real_steps:
-        where = f"at the last real step of {found.steps_read} rows"
-    parts = [("output", where, found.output)]
-    for letter, values in (("h", found.h_n), ("c", found.c_n)):
+    """Return name, place and largest gradient of ``output`` and of each row of ``h_n`` and ``c_n``."""
+    gradients = side.gradients
+    where = f"at {gradients.steps_read} of {gradients.real_steps} real steps"
+    if gradients.steps_read and gradients.steps_read == gradients.last_steps_read < gradients.real_steps:
+        where = f"at the last real step of {gradients.steps_read} rows"
+    parts = [("output", where, gradients.output)]
+    for letter, values in (("h", gradients.h_n), ("c", gradients.c_n)):
         parts += [(f"{letter}_n[{k}]", side.rows[k], value) for k, value in enumerate(values)]
     return parts
 
 
 def number(value: float) -> str:
-    """Write a difference or a gradient; exactly zero is ``0``."""
+    """Format a difference or a gradient; exactly zero is ``0``."""
     return f"{value:.1e}" if value else "0"

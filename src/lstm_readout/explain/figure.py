@@ -14,10 +14,10 @@ from lstm_readout.explain.diagram import FAINT, MUTED, Grid, box, write
 from lstm_readout.explain.fonts import drawable, quiet_fonts
 from lstm_readout.explain.trace import Side
 
-NARROWEST = 7.8  # inches: the longest title
+_NARROWEST = 7.8  # inches: the longest title
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: the reader's fonts know more scripts than ours
-    "svg.hashsalt": "lstm-readout",  # the same picture is the same file
+    "svg.fonttype": "none",  # text stays text: the reader's fonts cover more scripts than ours
+    "svg.hashsalt": "lstm-readout",  # the same picture gives the same file
     "font.family": "DejaVu Sans",
     "hatch.linewidth": 0.7,
 }
@@ -49,7 +49,7 @@ def draw(task: str, sides: list[Side]) -> tuple[Figure, list[Text]]:
     for side in sides:
         below = grids[-1].top if grids else 0.33
         grids.append(Grid(side, row, below + 0.62, start=below))
-    width, height = max(NARROWEST, *(grid.width for grid in grids)), grids[-1].top + 0.75
+    width, height = max(_NARROWEST, *(grid.width for grid in grids)), grids[-1].top + 0.75
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height))
@@ -61,7 +61,7 @@ def draw(task: str, sides: list[Side]) -> tuple[Figure, list[Text]]:
 
 
 def title_of(task: str, sides: list[Side]) -> str:
-    """Return what the picture shows, in one line."""
+    """Return a one-line title of the picture."""
     if len(sides) == 2:
         attends = " and output" if sides[0].reading.output != "no step" else ""
         return f"{task} reads the encoder's state{attends}, then the decoder's output at every step"
@@ -76,8 +76,8 @@ def row_to_show(lengths: list[int]) -> int:
 
 
 def _legend(axes, grid: Grid) -> None:
-    told = f"row {grid.row} of the batch: {grid.length} of T = {grid.steps} steps are real; time t = 0 … T - 1"
-    write(axes, 0.15, 0.55, told, size=8.5, ha="left")
+    text = f"row {grid.row} of the batch: {grid.length} of T = {grid.steps} steps are real; time t = 0 … T - 1"
+    write(axes, 0.15, 0.55, text, size=8.5, ha="left")
     x = 0.15
     for text, read, shade in (
         ("read by this task", True, ""),

@@ -1,4 +1,4 @@
-"""Text on its way into a picture: any Unicode goes in; what fits, and what the picture's font has, comes out."""
+"""Text for a picture: any Unicode goes in; text that fits, in characters that the font has, comes out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstm_readout.explain.batch import columns_of
 
 
 def fitted(text: str, width: float, size: float) -> str:
-    """Return the text, cut behind a … where it is wider than ``width`` inches at ``size`` points."""
+    """Return the text, truncated with … if it is wider than ``width`` inches at ``size`` points."""
     cut = text
     while width_of(cut, size) > width and len(cut) > 2:
         cut = cut[:-2].rstrip("…") + "…"
@@ -22,7 +22,7 @@ def fitted(text: str, width: float, size: float) -> str:
 
 
 def width_of(text: str, size: float) -> float:
-    """Return the width in inches, in bold; of wide characters that the font lacks, as other fonts draw them."""
+    """Return the width in inches, in bold; wide characters that the font lacks count as other fonts draw them."""
     measured, *_ = text_to_path.get_text_width_height_descent(
         text, FontProperties(size=size, weight="bold"), ismath=False
     )
@@ -30,14 +30,14 @@ def width_of(text: str, size: float) -> float:
 
 
 def drawable(text: str) -> str:
-    """Write characters that the font lacks as their code point: a PNG has no other font to turn to."""
+    """Write characters that the font lacks as their code point: a PNG has no fallback font."""
     seen = text.replace("\u200d", "").replace("\ufe0f", "")  # these only join or colour emoji
     return "".join(c if _in_font(c) else f"U+{ord(c):04X}" for c in seen)
 
 
 @contextmanager
 def quiet_fonts() -> Iterator[None]:
-    """Let pass that the font lacks a character: in an SVG the reader's fonts draw it."""
+    """Ignore warnings about characters that the font lacks: in an SVG the reader's fonts draw them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield

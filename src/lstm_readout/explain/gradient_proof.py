@@ -1,7 +1,7 @@
 """A task and a batch go in; the gradient of the task's loss with respect to each output of its LSTM comes out.
 
-``output`` and ``h_n`` hold the same numbers in places, so numbers alone do not tell which of them is read. Here each is
-cut off and handed to the rest of the model as a leaf of its own: where nothing is read, the gradient is exactly zero.
+``output`` and ``h_n`` partly hold the same numbers, so numbers alone do not show which of them is read. Here each is
+detached and passed to the rest of the model as a separate leaf: where nothing is read, the gradient is exactly zero.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from lstm_readout.explain.trace import Side
 from lstm_readout.nn.lstm import LSTMOutput
-from lstm_readout.nn.packed import with_data
+from lstm_readout.nn.packed import as_packed, with_data
 from lstm_readout.tasks.base import Task
 
 
@@ -27,8 +27,8 @@ class Gradients:
     output_by_step: tuple[float, ...]  # (T,) over all rows
     h_n: tuple[float, ...]  # (L * D,) over all rows of the batch
     c_n: tuple[float, ...]  # empty for gru and rnn
-    steps_read: int  # real steps, of all rows, whose gradient is not zero
-    last_steps_read: int  # those of them that are a row's last
+    steps_read: int  # real steps of all rows with a nonzero gradient
+    last_steps_read: int  # how many of those are the last step of their row
     real_steps: int
 
 
@@ -41,8 +41,8 @@ def gradients_of(task: Task, batch: Any, side: Side) -> Gradients:
         return leaves[-1]
 
     def cut(module: Any, arguments: Any, result: LSTMOutput) -> LSTMOutput:
-        assert isinstance(result.output, PackedSequence)
-        output = with_data(result.output, leaf(result.output.data))
+        output = as_packed(result.output)
+        output = with_data(output, leaf(output.data))
         return LSTMOutput(output, leaf(result.h_n), None if result.c_n is None else leaf(result.c_n))
 
     handle = side.lstm.register_forward_hook(cut)
@@ -51,10 +51,9 @@ def gradients_of(task: Task, batch: Any, side: Side) -> Gradients:
             loss, _ = task.loss(batch, "val")
     finally:
         handle.remove()
-    found = torch.autograd.grad(loss, leaves, allow_unused=True)
-    grads = [torch.zeros_like(x) if grad is None else grad.abs() for x, grad in zip(leaves, found, strict=True)]
-    assert isinstance(side.result.output, PackedSequence)
-    by_step, _ = pad_packed_sequence(with_data(side.result.output, grads[0].amax(dim=1)))  # (T, B)
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    grads = [torch.zeros_like(x) if grad is None else grad.abs() for x, grad in zip(leaves, gradients, strict=True)]
+    by_step, _ = pad_packed_sequence(with_data(as_packed(side.result.output), grads[0].amax(dim=1)))  # (T, B)
     lasts = by_step[torch.tensor(side.lengths) - 1, torch.arange(len(side.lengths))]
     return Gradients(
         output=float(by_step.max()),

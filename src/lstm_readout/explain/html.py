@@ -1,4 +1,4 @@
-"""An explanation goes in; one page of HTML comes out that needs no other file and no network."""
+"""An explanation goes in; one self-contained HTML page comes out: no other file, no network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lstm_readout.explain.diagram import FAINT, INK, MUTED, PAPER, READ
 from lstm_readout.explain.explanation import Explanation, SideExplanation, number, read_parts
 from lstm_readout.explain.identities import Identity
 
-COLORS = {INK: "ink", PAPER: "paper", "#ffffff": "paper", MUTED: "muted", FAINT: "faint", READ: "read"}
+_COLORS = {INK: "ink", PAPER: "paper", "#ffffff": "paper", MUTED: "muted", FAINT: "faint", READ: "read"}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1c1d; --paper: #ffffff; --ground: #f5f6f7; --muted: #5b5c5d;
   --faint: #e6e7e8; --line: #d9dbdd; --read: #0a4f8f; --wash: #e8f0f8; }
@@ -95,12 +95,12 @@ def page_of(explanation: Explanation) -> str:
 
 
 def inline(svg: str, title: str) -> str:
-    """Return the picture as an element of the page: it takes the page's colours, and its width."""
+    """Return the picture as an element of the page: with the page's colours and width."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     head, rest = svg.split(">", 1)
     (view,) = re.findall(r'viewBox="[^"]+"', head)
-    for color, name in COLORS.items():
+    for color, name in _COLORS.items():
         rest = rest.replace(color, f"var(--{name})")
     return f'<svg {view} role="img" aria-label="{escape(title, quote=True)}">{rest}'
 
@@ -121,11 +121,11 @@ def _side(side: SideExplanation) -> str:
             "</dl>",
             "<h3>Tensors: axes and this batch's numbers</h3>",
             _tensors(side),
-            "<h3>What holds, computed on this batch with this model's weights</h3>",
+            "<h3>Computed on this batch with this model's weights</h3>",
             _identities(side.identities),
-            "<h3>The proof: the gradient of the loss, each part alone</h3>",
-            "<p>Each part is cut off from the rest and given to the model as a tensor of its own. Where the gradient "
-            "is 0, the loss does not see it.</p>",
+            "<h3>The proof: the gradient of the loss for each part alone</h3>",
+            "<p>Each part is detached from the rest and passed to the model as a separate tensor. Where the gradient "
+            "is 0, the loss does not depend on it.</p>",
             _gradients(side),
         ]
     )
@@ -176,7 +176,7 @@ def _gradients(side: SideExplanation) -> str:
         )
         for name, whose, gradient in read_parts(side)
     ]
-    return _table("Gradients", ["part", "whose", "largest |gradient|", "verdict"], rows)
+    return _table("Gradients", ["part", "which", "largest |gradient|", "verdict"], rows)
 
 
 def _table(name: str, headings: list[str], rows: list[tuple[bool, list[str]]]) -> str:

@@ -1,4 +1,4 @@
-"""One LSTM on one batch goes in; what ``output``, ``h_n`` and ``c_n`` have to do with each other comes out, computed.
+"""One LSTM on one batch goes in; how ``output``, ``h_n`` and ``c_n`` are related comes out, computed.
 
 Shapes: B rows, T steps, I input_size, L layers, D directions, O = proj_size or hidden_size, H hidden_size.
 """
@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from lstm_readout.explain.trace import Side
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.lstm import LSTM, LSTMState
+from lstm_readout.nn.packed import as_packed
 
-TOLERANCE = 1e-5  # of the largest value, 1 at least: float32, and kernels that add in another order
+_TOLERANCE = 1e-5  # relative to the largest value, at least 1: float32, and kernels that sum in another order
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Identity:
     difference: float
     wanted: str  # equal | different
     holds: bool
-    rows: tuple[float, ...] = ()  # the difference of each row of the batch, where rows differ
+    rows: tuple[float, ...] = ()  # the difference of each row of the batch, if rows differ
 
 
-class Answers(NamedTuple):
-    """What torch's own dense call gives: time first, whatever ``batch_first`` says."""
+class _DenseOutput(NamedTuple):
+    """The results of torch's own dense call: time first, whatever ``batch_first`` is."""
 
     output: Tensor  # (T, B, D * O)
     h_n: Tensor  # (L * D, B, O)
@@ -54,15 +55,15 @@ def bridge_identities(model: Seq2Seq, encoder: Side, decoder: Side) -> list[Iden
     zeros = dense(decoder.lstm, dense_input(decoder), None).h_n
     claims = []
     if not model.bridge.h:
-        sent = [_equal("decoder's h_0 == encoder's h_n", "handed over as it is", first.h, encoder.result.h_n)]
+        sent = [_equal("decoder's h_0 == encoder's h_n", "passed on unchanged", first.h, encoder.result.h_n)]
         if first.c is not None and encoder.result.c_n is not None:
-            sent.append(_equal("decoder's c_0 == encoder's c_n", "handed over as it is", first.c, encoder.result.c_n))
+            sent.append(_equal("decoder's c_0 == encoder's c_n", "passed on unchanged", first.c, encoder.result.c_n))
         claims += sent
     else:
         mapped = model.bridge(encoder.result.state)
-        because = "one linear map for each layer of the decoder, its two inputs side by side where there are directions"
+        because = "one linear map for each layer of the decoder, both directions side by side if there are two"
         claims.append(_equal("decoder's h_0 == tanh(Linear(encoder's h_n))", because, first.h, mapped.h))
-    because = "without the encoder's state the decoder knows nothing of the source"
+    because = "without the encoder's state the decoder knows nothing about the source"
     claims.append(_different("decoder from zeros != decoder from that state", because, zeros, decoder.result.h_n))
     return claims
 
@@ -70,7 +71,7 @@ def bridge_identities(model: Seq2Seq, encoder: Side, decoder: Side) -> list[Iden
 def _identities(side: Side) -> Iterator[Identity]:
     rnn, lengths, (layers, directions) = side.lstm.rnn, side.lengths, (side.layers, side.directions)
     h_n, c_n = side.result.h_n, side.result.c_n
-    output, _ = pad_packed_sequence(_packed(side))  # (T, B, D * O)
+    output, _ = pad_packed_sequence(as_packed(side.result.output))  # (T, B, D * O)
     batch, size = h_n.shape[1], h_n.shape[2]
     rows = torch.arange(batch)
     last = output[torch.tensor(lengths) - 1, rows]  # (B, D * O) at each row's last real step
@@ -78,7 +79,7 @@ def _identities(side: Side) -> Iterator[Identity]:
     top = torch.cat((forward, backward), dim=-1)  # (B, D * O)
 
     if directions == 1:
-        yield _equal("output[last] == h_n[-1]", "the top layer's last real step is kept twice", last, h_n[-1])
+        yield _equal("output[last] == h_n[-1]", "the top layer's last real step appears in both", last, h_n[-1])
     else:
         yield _equal(
             "output[last], forward half == h_n[-2]",
@@ -101,19 +102,19 @@ def _identities(side: Side) -> Iterator[Identity]:
         name = "h_n[0]" if len(lower) * directions == 1 else f"h_n[0 … {len(lower) * directions - 1}]"
         yield _judge(f"{name} != top layer", "output holds the top layer alone", nearest, "different", _scale(top))
     if c_n is not None and not rnn.proj_size:
-        yield _different("c_n[-1] != h_n[-1]", "the cell state is in no output", c_n[-1], h_n[-1])
+        yield _different("c_n[-1] != h_n[-1]", "the cell state is not part of output", c_n[-1], h_n[-1])
     yield from _calls(side, output)
     yield from _views(side, output, top)
 
 
 def _calls(side: Side, output: Tensor) -> Iterator[Identity]:
-    """Compare the packed call with a loop over steps, with each row alone, and with padding that is read."""
+    """Compare the packed call with a loop over steps, with each row alone, and with an unpacked padded call."""
     lstm, lengths, result = side.lstm, side.lengths, side.result
     vectors = dense_input(side)  # (T, B, I)
     real = torch.arange(len(vectors)).unsqueeze(1) < torch.tensor(lengths)  # (T, B)
     looped = _stepwise(side, vectors)
     if side.directions == 1:
-        claim, because = "a loop over steps == one call", "the state handed on is all that a step needs"
+        claim, because = "a loop over steps == one call", "the state passed on is all that a step needs"
         yield _equal(claim, because, looped[real], output[real])
     elif side.steps > 1:
         claim = "a loop over steps != one call"
@@ -128,7 +129,7 @@ def _calls(side: Side, output: Tensor) -> Iterator[Identity]:
     steps = torch.cat([one.output[:, 0] for one in alone])  # (tokens, D * O), row after row
     together = torch.cat((states.flatten(), steps.flatten()))
     packed = torch.cat((result.h_n.flatten(), output.transpose(0, 1)[real.T].flatten()))
-    yield _equal("packed == each row alone", "packed rows know nothing of each other", packed, together)
+    yield _equal("packed == each row alone", "packed rows do not affect each other", packed, together)
 
     padded = dense(lstm, vectors, side.first)
     by_row = tuple((padded.h_n - result.h_n).abs().amax(dim=(0, 2)).tolist())  # (B,)
@@ -140,10 +141,10 @@ def _calls(side: Side, output: Tensor) -> Iterator[Identity]:
     scale = _scale(result.h_n)
     yield Identity(
         "padded, not packed: h_n != packed",
-        "a padded row's h_n has read its padding; a row without padding stays as it is",
+        "a padded row's h_n has read its padding; a row without padding is unchanged",
         max(by_row),
         "different",
-        full <= TOLERANCE * scale < short,
+        full <= _TOLERANCE * scale < short,
         by_row,
     )
     if side.directions == 1:
@@ -156,7 +157,7 @@ def _calls(side: Side, output: Tensor) -> Iterator[Identity]:
 
 
 def _views(side: Side, output: Tensor, top: Tensor) -> Iterator[Identity]:
-    """Take ``h_n`` apart rightly and wrongly."""
+    """Take ``h_n`` apart in right and wrong ways."""
     h_n, layers, directions = side.result.h_n, side.layers, side.directions
     batch, size = h_n.shape[1:]
     ends = top.view(batch, directions, size).transpose(0, 1)  # (D, B, O)
@@ -178,7 +179,7 @@ def _views(side: Side, output: Tensor, top: Tensor) -> Iterator[Identity]:
         given, wanted = ("batch_first", "time, batch") if side.lstm.rnn.batch_first else ("time first", "batch, time")
         mixed = output.reshape(right.shape) if given == "time first" else right.reshape(output.shape)
         correct = right if given == "time first" else output
-        because = "view cuts memory anew; transpose(0, 1) swaps axes"
+        because = "view regroups memory; transpose(0, 1) swaps axes"
         yield _different(f"output.view({wanted}, -1) mixes up rows", because, mixed, correct)
 
 
@@ -188,28 +189,23 @@ def dense_input(side: Side) -> Tensor:
     return side.encoder.embedding(ids)
 
 
-def dense(lstm: LSTM, vectors: Tensor, state: LSTMState | None) -> Answers:
-    """Call ``torch.nn.LSTM`` itself on (T, B, I), time first whatever ``batch_first`` says."""
+def dense(lstm: LSTM, vectors: Tensor, state: LSTMState | None) -> _DenseOutput:
+    """Call ``torch.nn.LSTM`` itself on (T, B, I), time first whatever ``batch_first`` is."""
     rnn = lstm.rnn
     first = None if state is None else state.h if state.c is None else (state.h, state.c)
     output, last = rnn(vectors.transpose(0, 1) if rnn.batch_first else vectors, first)
     h_n, c_n = last if lstm.cell == "lstm" else (last, None)
-    return Answers(output.transpose(0, 1) if rnn.batch_first else output, h_n, c_n)
+    return _DenseOutput(output.transpose(0, 1) if rnn.batch_first else output, h_n, c_n)
 
 
 def _stepwise(side: Side, vectors: Tensor) -> Tensor:
-    """Call the LSTM once for each step and hand the state on: (T, B, I) -> (T, B, D * O)."""
+    """Call the LSTM once per step and pass the state on: (T, B, I) -> (T, B, D * O)."""
     state, outputs = side.first, []
     for step in vectors.split(1):
-        answer = dense(side.lstm, step, state)
-        state = LSTMState(answer.h_n, answer.c_n)
-        outputs.append(answer.output)
+        result = dense(side.lstm, step, state)
+        state = LSTMState(result.h_n, result.c_n)
+        outputs.append(result.output)
     return torch.cat(outputs)
-
-
-def _packed(side: Side) -> PackedSequence:
-    assert isinstance(side.result.output, PackedSequence)
-    return side.result.output
 
 
 def _equal(claim: str, because: str, left: Tensor, right: Tensor) -> Identity:
@@ -221,7 +217,7 @@ def _different(claim: str, because: str, left: Tensor, right: Tensor) -> Identit
 
 
 def _judge(claim: str, because: str, difference: float, wanted: str, scale: float) -> Identity:
-    same = difference <= TOLERANCE * scale
+    same = difference <= _TOLERANCE * scale
     return Identity(claim, because, difference, wanted, same == (wanted == "equal"))
 
 

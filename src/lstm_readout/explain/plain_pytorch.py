@@ -1,6 +1,7 @@
-"""A model goes in; lines of plain PyTorch that compute the same logits come out, to be copied.
+"""A model goes in; lines of plain PyTorch that compute the same logits come out, ready to copy.
 
-Dropout between layers is nn.LSTM's own argument and stays; what else acts in training alone is left out, and named.
+Dropout between layers is nn.LSTM's own argument and stays; everything else that acts only in training is left out and
+named.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ WIDTH = 79
 class Plain(NamedTuple):
     """Three blocks of Python that run one after another."""
 
-    modules: str  # what holds weights
+    modules: str  # the layers with weights
     inputs: str  # stand-ins for your own token ids
     forward: str  # ends in ``logits``
 
@@ -39,7 +40,7 @@ class Plain(NamedTuple):
 
 
 def plain_of(model: nn.Module, lengths: list[list[int]]) -> Plain:
-    """Write the lines for this model.
+    """Return the lines for this model.
 
     Args:
         model: one of this package's.
@@ -51,65 +52,21 @@ def plain_of(model: nn.Module, lengths: list[list[int]]) -> Plain:
         return _language_model(model, lengths[0])
     if isinstance(model, Seq2Seq):
         return _translator(model, *lengths)
-    raise UserError(f"there are no plain lines for a {type(model).__name__}.")
+    raise UserError(f"there is no plain PyTorch for a {type(model).__name__}.")
 
 
 def _classifier(model: Classifier, lengths: list[int]) -> Plain:
     lstm, readout = model.encoder.lstm, model.readout
-    modules = [*_encoder(model.encoder), _linear("head", model.head)]
-    if readout.name == "attention":
-        modules += [_linear("projection", readout.projection), _linear("query", readout.query)]
+    linears = [_linear(name, part) for name, part in _maps_of(readout)]
+    modules = [*_encoder(model.encoder), _linear("head", model.head), *linears]
     forward = [
         "vectors = embedding(token_ids)",
         *_packed_call("lstm", lstm, "vectors", "lengths"),
-        *_document(model),
+        *([] if readout.output == "no step" else [_padded("output", lstm)]),
+        *readout.plain_lines(),
         "logits = head(document)  # (batch, classes)",
     ]
     return _plain(modules, _ids("token_ids", "lengths", model.encoder, lengths), forward, model)
-
-
-def _document(model: Classifier) -> list[str]:
-    """Return the lines from ``output``, ``h_n``, ``c_n`` to ``document``, (batch, features)."""
-    rnn = model.encoder.lstm.rnn
-    time = 1 if rnn.batch_first else 0
-    top = {s: f"torch.cat(({s}[-2], {s}[-1]), dim=-1)" if rnn.bidirectional else f"{s}[-1]" for s in ("h_n", "c_n")}
-    unpacked = _padded("output", model.encoder.lstm)
-    mean = f"output.sum({time}) / lengths.unsqueeze(1)"
-    at = "torch.arange(len(lengths)), lengths - 1" if rnn.batch_first else "lengths - 1, torch.arange(len(lengths))"
-    real = [
-        f"steps = torch.arange(output.shape[{time}])",
-        "real = steps < lengths.unsqueeze(1)" if rnn.batch_first else "real = steps.unsqueeze(1) < lengths",
-    ]
-    masked = [*real, 'masked = output.masked_fill(~real.unsqueeze(-1), float("-inf"))']
-    match model.readout.name:
-        case "last":
-            return [f"document = {top['h_n']}"]
-        case "cell":
-            return [f"document = {top['c_n']}"]
-        case "first_layer":
-            return ["document = torch.cat((h_n[0], h_n[1]), dim=-1)" if rnn.bidirectional else "document = h_n[0]"]
-        case "last_step":
-            return [unpacked, f"document = output[{at}]"]
-        case "mean":
-            return [f"{unpacked}  # padding is 0", f"document = {mean}"]
-        case "max":
-            return [unpacked, *masked, f"document = masked.amax({time})"]
-        case "attention":
-            return [
-                unpacked,
-                *real,
-                "scores = query(torch.tanh(projection(output))).squeeze(-1)",
-                f'weights = scores.masked_fill(~real, float("-inf")).softmax({time})',
-                f"document = (weights.unsqueeze(-1) * output).sum({time})",
-            ]
-        case "concat":
-            return [
-                unpacked,
-                *masked,
-                f"last = {top['h_n']}",
-                f"mean = {mean}",
-                f"document = torch.cat((last, mean, masked.amax({time})), dim=-1)",
-            ]
 
 
 def _language_model(model: LanguageModel, lengths: list[int]) -> Plain:
@@ -140,7 +97,7 @@ def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[
         *_ids("target_ids", "target_lengths", target, target_lengths),
     ]
     turned = []
-    if model.reverse_source:
+    if model.encoder.reverse:
         row = "source_ids[b, :n]" if source.lstm.rnn.batch_first else "source_ids[:n, b]"
         first = ", batch_first=True" if source.lstm.rnn.batch_first else ""
         turned = [
@@ -166,7 +123,7 @@ def _translator(model: Seq2Seq, source_lengths: list[int], target_lengths: list[
 
 
 def _maps_of(reads: nn.Module | None) -> list[tuple[str, nn.Linear]]:
-    """Return what holds weights of that which joins the decoder's output, by name."""
+    """Return the linear layers of a module, by name."""
     named = () if reads is None else reads.named_children()
     return [(name, part) for name, part in named if isinstance(part, nn.Linear)]
 
@@ -203,7 +160,7 @@ def _attended(attention: Attention, batch_first: bool) -> list[str]:
 
 
 def _bridged(model: Seq2Seq) -> list[str]:
-    """Return the lines from the encoder's state to the decoder's."""
+    """Return the lines from the encoder's state to the decoder's first state."""
     bridge, has_c = model.bridge, model.decoder.encoder.lstm.cell == "lstm"
     if not bridge.h:
         return ["h_0, c_0 = h_n, c_n" if has_c else "h_0 = h_n"]
@@ -261,7 +218,7 @@ def _maps(name: str, maps: nn.ModuleList) -> list[str]:
     if not maps:
         return []
     linears = [f"    nn.Linear({m.in_features}, {m.out_features})," for m in maps]
-    return [f"{name} = nn.ModuleList([  # one a layer of the decoder", *linears, "])"]
+    return [f"{name} = nn.ModuleList([  # one per layer of the decoder", *linears, "])"]
 
 
 def _packed_call(name: str, lstm: LSTM, vectors: str, lengths: str, state: str = "") -> list[str]:
@@ -304,7 +261,7 @@ def _plain(modules: list[str], inputs: list[str], forward: list[str], model: nn.
 
 
 def _left_out(model: nn.Module) -> list[str]:
-    """Name what acts in training alone and has no line here."""
+    """Name the dropout that acts only in training and has no line here."""
     dropouts = {"output_dropout": 0.0, "input_dropout": 0.0, "word_dropout": 0.0}
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -312,5 +269,5 @@ def _left_out(model: nn.Module) -> list[str]:
         if isinstance(module, Encoder):
             dropouts["input_dropout"] = max(dropouts["input_dropout"], module.input_dropout.p)
             dropouts["word_dropout"] = max(dropouts["word_dropout"], module.word_dropout)
-    told = [f"{name}={rate}" for name, rate in dropouts.items() if rate]
-    return [f"# left out, for they act in training alone: {', '.join(told)}"] if told else []
+    rates = [f"{name}={rate}" for name, rate in dropouts.items() if rate]
+    return [f"# left out, because they act only in training: {', '.join(rates)}"] if rates else []

@@ -20,8 +20,8 @@ class TensorLine:
     axes: tuple[str, ...]
     shape: tuple[int, ...]
     meaning: str
-    rows: tuple[str, ...]  # of h_n and c_n: whose state each is
-    read: str  # what of it the task reads; empty: nothing
+    rows: tuple[str, ...]  # of h_n and c_n: the layer and direction of each
+    read: str  # the part that the task reads; empty: nothing
 
     @property
     def shape_text(self) -> str:
@@ -30,7 +30,7 @@ class TensorLine:
 
 
 def tensors_of(side: Side) -> list[TensorLine]:
-    """Return input, h_0, c_0, output, h_n, c_n of this side, c only for an lstm."""
+    """Return input, h_0, c_0, output, h_n and c_n of this side; c_0 and c_n only for an lstm."""
     rnn, reading = side.lstm.rnn, side.reading
     steps, batch, both = side.steps, len(side.lengths), side.directions == 2
     step, at = (("batch", "time"), "b, t") if rnn.batch_first else (("time", "batch"), "t, b")
@@ -39,8 +39,10 @@ def tensors_of(side: Side) -> list[TensorLine]:
     rows, stacked = ("layers * directions" if both else "layers"), side.layers * side.directions
     names = tuple(row_name(side, row) for row in range(stacked))
     from_bridge = side.first is not None
-    start = "what the encoder sent" if from_bridge else "zeros"
-    after = "after the last real step" + ("; of a backward half: after step 0, which it reads last" if both else "")
+    start = "the encoder's state" if from_bridge else "zeros"
+    after = "after the last real step" + (
+        "; in a backward direction: after step 0, which it reads last" if both else ""
+    )
     halves = ", its two directions side by side: forward first" if both else ""
 
     def state(letter: str, when: str, size: tuple[str, int], meaning: str, read: tuple[int, ...]) -> TensorLine:
@@ -74,7 +76,7 @@ def tensors_of(side: Side) -> list[TensorLine]:
     ]
     if has_c:
         lines.append(
-            state("c", "n", cell, "c_n[k, b]: the cell state beside h_n[k, b]; output has none of it", reading.c_n)
+            state("c", "n", cell, "c_n[k, b]: the cell state beside h_n[k, b]; it is not part of output", reading.c_n)
         )
     return lines
 
@@ -85,7 +87,7 @@ def call_of(side: Side) -> str:
 
 
 def arguments_of(rnn: nn.RNNBase) -> list[str]:
-    """Return ``name=value`` of both sizes and of everything that is not the default."""
+    """Return ``name=value`` for both sizes and for every argument that is not the default."""
     usual = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False, "proj_size": 0}
     sizes = [f"input_size={rnn.input_size}", f"hidden_size={rnn.hidden_size}"]
     return sizes + [f"{name}={getattr(rnn, name)}" for name, value in usual.items() if getattr(rnn, name) != value]

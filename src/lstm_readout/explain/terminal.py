@@ -1,4 +1,4 @@
-"""An explanation goes in; tables for a terminal come out: bold, dim and signs, which serve every background."""
+"""An explanation goes in; tables for a terminal come out: bold, dim and signs, legible on every background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_readout.explain.identities import Identity
 
 
 def print_explanation(explanation: Explanation, console: Console) -> None:
-    """Print the answer, the tensors, the claims, the proof and the plain lines."""
+    """Print what is read, the tensors, the claims, the proof and the plain PyTorch."""
     console.print(Text(explanation.title, "bold"))
     for side in explanation.sides:
         _print_side(side, console)
@@ -42,9 +42,9 @@ def _print_side(side: SideExplanation, console: Console) -> None:
     console.print(Text("Rows of h_n and c_n", "bold"))
     for line in _rows(side):
         console.print(line)
-    console.print(Text("\nWhat holds on this batch with this model's weights: largest differences", "bold"))
+    console.print(Text("\nComputed on this batch with this model's weights: largest differences", "bold"))
     console.print(_identities(side.identities))
-    console.print(Text("The proof: largest gradient of the loss, each part alone; 0: not read", "bold"))
+    console.print(Text("The proof: largest gradient of the loss for each part alone; 0: not read", "bold"))
     console.print(_gradients(side))
 
 
@@ -79,7 +79,7 @@ def _identities(identities: list[Identity]) -> Table:
 
 
 def _gradients(side: SideExplanation) -> Table:
-    table = _table("part", "whose", "|gradient|", "")
+    table = _table("part", "which", "|gradient|", "")
     table.columns[2].justify = "right"
     for name, whose, gradient in read_parts(side):
         style = "bold" if gradient else ""

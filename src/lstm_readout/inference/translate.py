@@ -195,7 +195,7 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
             ids = tokenizers["target"].encode([target])[0].values[:-1].tolist()
         inputs = to_device(_inputs([*ids, EOS]), self.device)
         weights = decoder.weights(inputs, with_memory(model.encode(source_ids)))[0]  # (T, S)
-        if model.reverse_source:
+        if model.encoder.reverse:
             weights = weights.flip(-1)
         names = [tokenizers[role].tokens for role in ("source", "target")]
         return AttentionMap(

@@ -1,9 +1,9 @@
 """A trained model as one file: a path goes in, plain values and tensors come out.
 
-The file is Lightning's own. Its ``hyper_parameters`` hold all that is needed to use the model: the model's arguments as
-plain numbers, the tokenizers as JSON strings, the labels, and the run's configuration. It is read with
-``weights_only=True``, so that opening a stranger's file runs none of its code, and the class to build is chosen
-by the caller, never by the file.
+The file is Lightning's own. Its ``hyper_parameters`` hold everything needed to use the model: the model's arguments as
+plain values, the tokenizers as JSON strings, the labels, and the run's configuration. It is read with
+``weights_only=True``, so opening a stranger's file runs none of its code, and the caller chooses the class to build,
+never the file.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FORMAT = 1
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint file says of its model."""
+    """What a checkpoint file says about its model."""
 
-    task: str  # "classify", "translate", "generate", or the name of a task of another project
+    task: str  # "classify", "translate", "generate", or the name of another project's task
     model: dict[str, Any]  # the arguments of the model's constructor
     weights: dict[str, Tensor]  # the model's state_dict
     vocabulary: Vocabulary
@@ -34,7 +34,7 @@ class Checkpoint(NamedTuple):
 def hyper_parameters(
     task: str, model: dict[str, Any], vocabulary: Vocabulary, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what ``read_checkpoint`` finds again under ``hyper_parameters``: builtins only."""
+    """Return the ``hyper_parameters`` that ``read_checkpoint`` reads: builtins only."""
     return {
         "format": FORMAT,
         "task": task,
@@ -49,10 +49,10 @@ def read_checkpoint(file: str | Path | Checkpoint, task: str | None = None) -> C
 
     Args:
         file: its path, or the checkpoint if it was read before: then only its task is checked.
-        task: the task it must be of; None for any.
+        task: the task it must have been trained for; None: any.
 
     Raises:
-        UserError: the file is missing, broken, not one of this project's, too new, or of another task.
+        UserError: the file is missing, broken, not from this project, too new, or from another task.
     """
     checkpoint = file if isinstance(file, Checkpoint) else _read(Path(file))
     if task is not None and checkpoint.task != task:
@@ -66,7 +66,7 @@ def _read(path: Path) -> Checkpoint:
         raise UserError(f"checkpoint: no such file: '{path}'.{_files_below(path)}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's readers meet broken bytes with nearly every kind of exception
+    except Exception as error:  # torch raises nearly every kind of exception for broken bytes
         if isinstance(error, PermissionError):
             reason = "no permission"
         elif zipfile.is_zipfile(path):
@@ -89,6 +89,6 @@ def _read(path: Path) -> Checkpoint:
 
 def _files_below(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
-    depths = ("*.ckpt", "*/*.ckpt", "*/*/*.ckpt")  # not "**": the folder may be somebody's home, or the root
+    depths = ("*.ckpt", "*/*.ckpt", "*/*/*.ckpt")  # not "**": the folder may be a home directory, or the root
     found = sorted(str(file) for depth in depths for file in folder.glob(depth))[:5]
     return f" There is: {', '.join(found)}." if found else ""

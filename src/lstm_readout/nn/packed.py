@@ -64,3 +64,10 @@ def to_device(packed: PackedSequence, device: torch.device | str) -> PackedSeque
 def reversed_rows(packed: PackedSequence) -> PackedSequence:
     """Reverse each row, its own last token first; lengths and order of the rows stay."""
     return with_data(packed, packed.data[reversal(packed)])
+
+
+def as_packed(sequence: Tensor | PackedSequence) -> PackedSequence:
+    """Return a sequence that is packed; raise ``TypeError`` for a Tensor."""
+    if not isinstance(sequence, PackedSequence):
+        raise TypeError(f"wanted a PackedSequence, got a {type(sequence).__name__}. Use pack_sequence.")
+    return sequence

@@ -1,136 +1,279 @@
-"""What a classifier reads: ``LSTMOutput`` goes in, one vector for each document comes out.
+"""What a classifier reads: ``LSTMOutput`` goes in, one vector per document comes out.
 
-``last`` is the answer of this project: ``h_n[-1]``, of two directions ``cat(h_n[-2], h_n[-1])``. The others are there
-to be compared with it. All of them see real steps only.
+``last`` is the answer of this project: ``h_n[-1]``, or ``cat(h_n[-2], h_n[-1])`` with two directions. The others are
+there to be compared with it. All of them read real steps only. Each class below holds
+everything that the project says about its readout; ``READOUTS`` gives each a name.
 
-Shapes: B rows, T steps, L layers, D directions, O = proj_size or hidden_size, H hidden_size.
+Shapes: B rows, L layers, D directions, O = proj_size or hidden_size, H hidden_size.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.nn.lstm import LSTM, LSTMOutput
-from lstm_readout.nn.packed import row_of_token
+from lstm_readout.nn.pooling import RealSteps, real_steps
 
-ReadoutName = Literal["last", "last_step", "mean", "max", "attention", "concat", "first_layer", "cell"]
+Steps = Literal["no step", "last real step", "every real step"]
+Layer = Literal["lowest layer", "top layer"]
 
 
 class Readout(nn.Module):
-    """One vector for each row of a batch.
+    """Reads one vector per row of a batch. A readout is one subclass: ``forward``, and attributes that describe it.
 
-    Args:
-        name: ``last``: the top layer of h_n. ``last_step``: output at each row's last real step (with two directions
-            its backward half has read one token). ``mean``, ``max``: over output at all steps. ``attention``: a learned
-            weighted mean of output (Yang et al. 2016, "Hierarchical Attention Networks for Document Classification",
-            equations 8 to 10). ``concat``: last, mean and max side by side (Howard and Ruder 2018, "Universal Language
-            Model Fine-tuning for Text Classification", section 3.3). ``first_layer``: the lowest layer of h_n.
-            ``cell``: the top layer of c_n.
-        lstm: the LSTM that is read.
+    The texts may contain ``{h_top}``, ``{c_top}`` and ``{h_lowest}``, which become the final state of that layer, with
+    both directions if there are two (``h_n[-1]`` or ``cat(h_n[-2], h_n[-1])``), and ``{at_its_end}``, which says after
+    which token that is. The lines of ``plain`` may also contain:
+
+    - ``{time}``: the axis of the steps, 0 or 1;
+    - ``{last_steps}``: the index of each row's last real step, for ``output[{last_steps}]``;
+    - ``{real}``, a line of its own: two lines that compute the mask ``real``, True at real steps.
 
     Attributes:
-        size: width of the vector.
+        expression: what is read, as code: ``mean(output)``.
+        sentence: what that is, in words.
+        output: the steps of ``output`` that are read.
+        h_n, c_n: the layers of ``h_n`` and of ``c_n`` that are read.
+        plain: the same in plain PyTorch: lines from ``output`` (padded), ``lengths``, ``h_n`` and ``c_n`` to
+            ``document``, (batch, size).
+        directions: D of the LSTM that is read.
 
-    Raises:
-        UserError: for an unknown ``name``, or ``cell`` of a gru or rnn.
+    Args:
+        lstm: the LSTM that is read.
     """
 
-    def __init__(self, name: ReadoutName, lstm: LSTM) -> None:
+    expression: ClassVar[str]
+    sentence: ClassVar[str]
+    output: ClassVar[Steps] = "no step"
+    h_n: ClassVar[Sequence[Layer]] = ()
+    c_n: ClassVar[Sequence[Layer]] = ()
+    plain: ClassVar[Sequence[str]]
+
+    def __init__(self, lstm: LSTM) -> None:
         super().__init__()
-        if name not in get_args(ReadoutName):
-            raise UserError(f"readout: there is no '{name}'. {did_you_mean(str(name), get_args(ReadoutName))}")
-        if name == "cell" and lstm.cell != "lstm":
-            raise UserError(f"readout=cell: a {lstm.cell} has no c_n. Set cell=lstm, or readout=last.")
-        self.name: ReadoutName = name
         self.directions = 2 if lstm.rnn.bidirectional else 1
         self.batch_first = lstm.rnn.batch_first
-        width = lstm.output_size
-        self.size = {"concat": 3 * width, "cell": self.directions * lstm.rnn.hidden_size}.get(name, width)
-        if name == "attention":
-            self.projection = nn.Linear(width, width)
-            self.query = nn.Linear(width, 1, bias=False)
 
     def forward(self, lstm: LSTMOutput) -> Tensor:
         """Return (B, size); (size,) for one row without a batch axis."""
-        match self.name:
-            case "last" if self.directions == 1:
-                return lstm.h_n[-1]
-            case "last":
-                return torch.cat((lstm.h_n[-2], lstm.h_n[-1]), dim=-1)  # forward and backward half
-            case "cell":
-                assert lstm.c_n is not None  # refused at the start
-                return self._top(lstm.c_n)
-            case "first_layer":
-                return torch.cat(tuple(lstm.h_n[: self.directions]), dim=-1)
-        steps = _steps(lstm.output, self.batch_first)
-        match self.name:
-            case "last_step":
-                pooled = steps.last()
-            case "mean":
-                pooled = steps.mean()
-            case "max":
-                pooled = steps.max()
-            case "attention":
-                scores = self.query(torch.tanh(self.projection(steps.data)))  # (tokens, 1)
-                pooled = steps.weighted(scores)
-            case "concat":
-                pooled = torch.cat((self._top(lstm.h_n).reshape(steps.rows, -1), steps.mean(), steps.max()), dim=-1)
-        return pooled if lstm.h_n.dim() == 3 else pooled[0]
+        raise NotImplementedError
 
-    def _top(self, state: Tensor) -> Tensor:
+    def top(self, state: Tensor) -> Tensor:
         """Return the top layer: (L * D, B, O) -> (B, D * O)."""
         return state[-1] if self.directions == 1 else torch.cat((state[-2], state[-1]), dim=-1)
 
+    def lowest(self, state: Tensor) -> Tensor:
+        """Return the lowest layer: (L * D, B, O) -> (B, D * O)."""
+        return state[0] if self.directions == 1 else torch.cat((state[0], state[1]), dim=-1)
 
-class _Steps(NamedTuple):
-    """Output at all real steps, and whose they are."""
+    def steps(self, lstm: LSTMOutput) -> RealSteps:
+        """Return ``output`` at the real steps of each row."""
+        return real_steps(lstm.output, self.batch_first)
 
-    data: Tensor  # (tokens, D * O), a row's steps in order
-    row: Tensor  # (tokens,) the place of each token's row in the batch
-    rows: int
+    def rows(self, read: Sequence[Layer], layers: int) -> tuple[int, ...]:
+        """Return the rows of ``h_n`` or ``c_n`` that are read, of an LSTM with this many layers."""
+        first = {"lowest layer": 0, "top layer": (layers - 1) * self.directions}
+        return tuple(sorted({first[layer] + k for layer in read for k in range(self.directions)}))
 
-    def mean(self) -> Tensor:
-        """Return the mean of each row: (B, D * O)."""
-        return self._sum(self.data) / torch.bincount(self.row, minlength=self.rows).unsqueeze(1)
+    def text(self, template: str) -> str:
+        """Fill in an ``expression`` or a ``sentence``."""
+        ends = "(forward after its last real token, backward after its first)"
+        return template.format(
+            **self._states("cat({0}[{1}], {0}[{2}])"),
+            at_its_end=ends if self.directions == 2 else "after its last real token",
+        )
 
-    def max(self) -> Tensor:
-        """Return the greatest value of each feature and row: (B, D * O)."""
-        return self._max(self.data)
+    def plain_lines(self) -> list[str]:
+        """Return ``plain`` for this LSTM."""
+        time, at = (1, "rows, lengths - 1") if self.batch_first else (0, "lengths - 1, rows")
+        steps = f"steps = torch.arange(output.shape[{time}])"
+        mask = "real = steps < lengths.unsqueeze(1)" if self.batch_first else "real = steps.unsqueeze(1) < lengths"
+        names = {
+            **self._states("torch.cat(({0}[{1}], {0}[{2}]), dim=-1)"),
+            "time": time,
+            "last_steps": at.replace("rows", "torch.arange(len(lengths))"),
+            "real": f"{steps}\n{mask}",
+        }
+        return [line for template in self.plain for line in template.format(**names).splitlines()]
 
-    def last(self) -> Tensor:
-        """Return each row's last step: (B, D * O)."""
-        place = torch.arange(len(self.row), device=self.row.device)
-        index = place.new_zeros(self.rows).scatter_reduce(0, self.row, place, "amax", include_self=False)
-        return self.data[index]
-
-    def weighted(self, scores: Tensor) -> Tensor:
-        """Return the mean of each row, weighted by the softmax of its scores (tokens, 1): (B, D * O)."""
-        powers = (scores - self._max(scores.detach())[self.row]).exp()  # less the row's greatest: none overflows
-        return self._sum(powers * self.data) / self._sum(powers)
-
-    def _sum(self, values: Tensor) -> Tensor:
-        return values.new_zeros(self.rows, values.shape[1]).index_add(0, self.row, values)
-
-    def _max(self, values: Tensor) -> Tensor:
-        index = self.row.unsqueeze(1).expand_as(values)
-        return values.new_zeros(self.rows, values.shape[1]).scatter_reduce(0, index, values, "amax", include_self=False)
+    def _states(self, both: str) -> dict[str, str]:
+        """Return how the state of a layer is written; ``both``: how the two directions of one are joined."""
+        places = {"h_top": ("h_n", -2, -1), "c_top": ("c_n", -2, -1), "h_lowest": ("h_n", 0, 1)}
+        if self.directions == 2:
+            return {name: both.format(*place) for name, place in places.items()}
+        return {"h_top": "h_n[-1]", "c_top": "c_n[-1]", "h_lowest": "h_n[0]"}
 
 
-def _steps(output: Tensor | PackedSequence, batch_first: bool) -> _Steps:
-    if isinstance(output, PackedSequence):
-        row = row_of_token(output)  # in the packed order
-        if output.sorted_indices is not None:
-            row = output.sorted_indices[row]
-        return _Steps(output.data, row, int(output.batch_sizes[0]))
-    if output.dim() == 2:  # one row without a batch axis
-        output = output.unsqueeze(1)
-    elif batch_first:
-        output = output.transpose(0, 1)
-    rows = output.shape[1]
-    row = torch.arange(rows, device=output.device).repeat(output.shape[0])
-    return _Steps(output.flatten(0, 1), row, rows)
+class Last(Readout):
+    """The top layer of ``h_n``."""
+
+    expression = "{h_top}"
+    sentence = "one vector per document: the top layer {at_its_end}"
+    h_n = ("top layer",)
+    plain = ("document = {h_top}",)
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, D * O)."""
+        return self.top(lstm.h_n)
+
+
+class LastStep(Readout):
+    """``output`` at each row's last real step: with one direction the same numbers as ``h_n[-1]``."""
+
+    expression = "output[last]"
+    sentence = "the top layer at the last real step; a backward direction has read only one token there"
+    output = "last real step"
+    plain = ("document = output[{last_steps}]",)
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, D * O)."""
+        return self.steps(lstm).last()
+
+
+class Mean(Readout):
+    """The mean of ``output`` over all steps."""
+
+    expression = "mean(output)"
+    sentence = "the mean of the top layer over the real steps of each row"
+    output = "every real step"
+    plain = ("# padding is 0", "document = output.sum({time}) / lengths.unsqueeze(1)")
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, D * O)."""
+        return self.steps(lstm).mean()
+
+
+class Max(Readout):
+    """The maximum of ``output`` over all steps."""
+
+    expression = "max(output)"
+    sentence = "the maximum of each feature of the top layer over the real steps of each row"
+    output = "every real step"
+    plain = (
+        "{real}",
+        'masked = output.masked_fill(~real.unsqueeze(-1), float("-inf"))',
+        "document = masked.amax({time})",
+    )
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, D * O)."""
+        return self.steps(lstm).max()
+
+
+class Attention(Readout):
+    """A learned weighted mean of ``output``.
+
+    Yang et al. 2016, "Hierarchical Attention Networks for Document Classification", equations 8 to 10.
+    """
+
+    expression = "attention(output)"
+    sentence = "a learned weighted mean of the top layer over the real steps of each row"
+    output = "every real step"
+    plain = (
+        "{real}",
+        "scores = query(torch.tanh(projection(output))).squeeze(-1)",
+        'weights = scores.masked_fill(~real, float("-inf")).softmax({time})',
+        "document = (weights.unsqueeze(-1) * output).sum({time})",
+    )
+
+    def __init__(self, lstm: LSTM) -> None:
+        super().__init__(lstm)
+        self.projection = nn.Linear(lstm.output_size, lstm.output_size)
+        self.query = nn.Linear(lstm.output_size, 1, bias=False)
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, D * O)."""
+        steps = self.steps(lstm)
+        scores = self.query(torch.tanh(self.projection(steps.data)))  # (tokens, 1)
+        return steps.weighted_mean(scores)
+
+
+class Concat(Readout):
+    """The top layer of ``h_n``, and the mean and the maximum of ``output``, side by side.
+
+    Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section 3.3.
+    """
+
+    expression = "cat({h_top}, mean, max)"
+    sentence = "the top layer's last state beside the mean and the maximum of all its steps"
+    output = "every real step"
+    h_n = ("top layer",)
+    plain = (
+        "{real}",
+        'masked = output.masked_fill(~real.unsqueeze(-1), float("-inf"))',
+        "last = {h_top}",
+        "mean = output.sum({time}) / lengths.unsqueeze(1)",
+        "document = torch.cat((last, mean, masked.amax({time})), dim=-1)",
+    )
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, 3 * D * O)."""
+        steps = self.steps(lstm)
+        return torch.cat((self.top(lstm.h_n), steps.mean(), steps.max()), dim=-1)
+
+
+class FirstLayer(Readout):
+    """The lowest layer of ``h_n``."""
+
+    expression = "{h_lowest}"
+    sentence = "the lowest layer {at_its_end}"
+    h_n = ("lowest layer",)
+    plain = ("document = {h_lowest}",)
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, D * O)."""
+        return self.lowest(lstm.h_n)
+
+
+class Cell(Readout):
+    """The top layer of ``c_n``."""
+
+    expression = "{c_top}"
+    sentence = "the cell state of the top layer {at_its_end}"
+    c_n = ("top layer",)
+    plain = ("document = {c_top}",)
+
+    def forward(self, lstm: LSTMOutput) -> Tensor:
+        """Return (B, D * H)."""
+        # lstm.c_n is there: see build_readout
+        return self.top(cast(Tensor, lstm.c_n))
+
+
+READOUTS: dict[str, type[Readout]] = {
+    "last": Last,
+    "last_step": LastStep,
+    "mean": Mean,
+    "max": Max,
+    "attention": Attention,
+    "concat": Concat,
+    "first_layer": FirstLayer,
+    "cell": Cell,
+}
+
+
+def build_readout(name: str, lstm: LSTM, readouts: Mapping[str, type[Readout]] = READOUTS) -> Readout:
+    """Build the readout ``name`` for an LSTM.
+
+    Raises:
+        UserError: for a name that is not in ``readouts``, or one that reads ``c_n`` of a gru or rnn.
+    """
+    if name not in readouts:
+        raise UserError(f"readout: there is no '{name}'. {did_you_mean(str(name), readouts)}")
+    if readouts[name].c_n and lstm.cell != "lstm":
+        raise UserError(f"readout={name}: a {lstm.cell} has no c_n. Set cell=lstm, or readout=last.")
+    return readouts[name](lstm)
+
+
+@torch.no_grad()
+def readout_size(readout: Readout, lstm: LSTM) -> int:
+    """Return the width of what a readout returns, from one row of one step of zeros."""
+    rnn, weight = lstm.rnn, next(lstm.parameters())
+    number = rnn.num_layers * readout.directions
+    h_n = weight.new_zeros(number, 1, rnn.proj_size or rnn.hidden_size)
+    c_n = weight.new_zeros(number, 1, rnn.hidden_size) if lstm.cell == "lstm" else None
+    return readout(LSTMOutput(weight.new_zeros(1, 1, lstm.output_size), h_n, c_n)).shape[-1]

@@ -1,4 +1,4 @@
-"""Documents as they are and as the model likes them least: a classifier and a batch go in, their loss comes out."""
+"""Adversarial training: a classifier and a batch go in, the loss on documents and on adversarial examples comes out."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from torch.nn.utils.rnn import PackedSequence
 from lstm_readout.models.classify import Classifier
 from lstm_readout.nn.packed import row_of_token
 
-SMALLEST = 1e-12  # of a gradient that still has a direction
+SMALLEST = 1e-12  # norm of a gradient that still has a direction
 
 
 def adversarial_loss(
     model: Classifier, token_ids: PackedSequence, loss: Callable[[Tensor], Tensor], length: float
 ) -> Tensor:
-    """Return half of the loss of the documents and half of that of the same documents moved to where it rises most.
+    """Return the mean of the loss on the documents and the loss on the same documents, perturbed to increase it most.
 
-    All vectors of a document together, v, are moved by ``r = length * g / |g|``, g being the gradient of the loss by v
-    (Miyato, Dai and Goodfellow 2017, "Adversarial Training Methods for Semi-Supervised Text Classification", section 3;
-    there the embedding is normalised as well). What is dropped is drawn anew for the moved ones.
+    The embedding vectors v of a whole document are perturbed by ``r = length * g / |g|``, where g is the gradient of
+    the loss with respect to v (Miyato, Dai and Goodfellow 2017, "Adversarial Training Methods for Semi-Supervised Text
+    Classification", section 3; there the embedding is normalised as well). The perturbed documents get new dropout
+    masks.
 
     Args:
-        model: its own parameters get the gradient of what is returned, r none.
+        model: the returned loss has gradients for its parameters, none for r.
         token_ids: packed (tokens,), B documents.
-        loss: of logits (B, C), their mean.
-        length: of each document's r, in units of the embedding.
+        loss: logits (B, C) -> mean loss.
+        length: norm of each document's r, in units of the embedding.
     """
     weight = model.encoder.embedding.weight  # (V, E)
     still = weight.new_zeros(len(token_ids.data), weight.shape[1], requires_grad=True)

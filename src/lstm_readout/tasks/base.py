@@ -1,7 +1,7 @@
 """What the three tasks share: a model and its vocabulary go in, a LightningModule that trains and measures comes out.
 
-A task of your own is one subclass: say ``name``, ``roles``, ``batch_type`` and ``model_type``, and write ``sizes``,
-``loss``, ``measure``, ``measured`` and ``answer``.
+A task of your own is one subclass: set ``name``, ``roles``, ``batch_type`` and ``model_type``, and write ``sizes``,
+``loss``, ``measure``, ``measured`` and ``describe_readout``.
 """
 
 from __future__ import annotations
@@ -21,35 +21,24 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import Self
 
+from lstm_readout.data.batches import Columns
 from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.models.checkpoint import Checkpoint, hyper_parameters, read_checkpoint
+from lstm_readout.tasks.means import RunningMean, Stage
 from lstm_readout.tokenizer import Vocabulary
+from lstm_readout.tokenizer.ragged import Ragged
 from lstm_readout.training.optimizers import adamw
 from lstm_readout.training.parameter_groups import build_optimizer
 
-Stage = Literal["train", "val", "test"]
 
-
-class RunningMean:
-    """A mean that is summed up on the losses' own device, so that no step waits for it."""
-
-    def __init__(self) -> None:
-        self.total: Tensor | None = None
-        self.number = 0
-
-    def add(self, mean: Tensor, number: int) -> None:
-        """Take the mean of ``number`` more values into account."""
-        self.total = mean.detach() * number if self.total is None else self.total.add_(mean.detach(), alpha=number)
-        self.number += number
-
-    def take(self) -> tuple[Tensor, int]:
-        """Return the mean and of how many it is; start anew."""
-        assert self.total is not None
-        taken = self.total / self.number, self.number
-        self.total, self.number = None, 0
-        return taken
+def text_of(columns: Columns, role: str = "text") -> Ragged:
+    """Return the encoded texts of a role."""
+    column = columns[role]
+    if not isinstance(column, Ragged):
+        raise TypeError(f"{role}: wanted encoded texts, got a {type(column).__name__}.")
+    return column
 
 
 class Task(LightningModule):
@@ -58,14 +47,14 @@ class Task(LightningModule):
     Args:
         model: the plain ``nn.Module``.
         vocabulary: tokenizers and labels; saved with the model.
-        optimizer: parameters -> optimizer; AdamW where not given.
+        optimizer: parameters -> optimizer; AdamW by default.
         scheduler: (optimizer, total_steps) -> schedule of the learning rate, or several, stepped after every batch, a
-            ``ReduceLROnPlateau`` after every validation; None: constant. ``total_steps`` is None where nobody knows
-            it: a streamed corpus has no length.
-        no_decay, layer_lr_decay: groups of parameters, see ``build_optimizer``.
+            ``ReduceLROnPlateau`` after every validation; None: constant. ``total_steps`` is None if it is unknown: a
+            streamed corpus has no length.
+        no_decay, layer_lr_decay: parameter groups, see ``build_optimizer``.
         monitor: the metric that chooses the best checkpoint.
-        mode: whether the best is its ``min`` or its ``max``.
-        config: the run's configuration as plain values, kept in the checkpoint.
+        mode: whether the best value is its ``min`` or its ``max``.
+        config: the run's configuration as plain values, saved in the checkpoint.
     """
 
     name: ClassVar[str]
@@ -96,38 +85,38 @@ class Task(LightningModule):
         self.grouping = {"no_decay": list(no_decay), "layer_lr_decay": layer_lr_decay}
         self.monitor, self.mode = monitor, mode
         self.config = config or {}
-        self.confusion: Tensor | None = None  # (C, C) of the last split measured: row = true label, column = predicted
+        self.confusion: Tensor | None = None  # (C, C), last measured split: row = true label, column = predicted
         self._losses = RunningMean()
         self._plateaus: list[ReduceLROnPlateau] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; Lightning's note of the hook at work, 40 times a step, without ``nn.Module``'s checks."""
+        """Set an attribute; Lightning's name of the running hook, 40 times per step, skips ``nn.Module``'s checks."""
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
 
-    # What a task says of itself
+    # What a task defines
 
     @classmethod
     def sizes(cls, vocabulary: Vocabulary) -> dict[str, int]:
-        """Return the arguments of the model that follow from the data."""
+        """Return the model's arguments that follow from the data."""
         raise NotImplementedError
 
     def loss(self, batch: Any, stage: Stage) -> tuple[Tensor, int]:
-        """Return the mean loss of a batch, in nats, and how many predictions it is the mean of."""
+        """Return the mean loss of a batch, in nats, and the number of predictions."""
         raise NotImplementedError
 
     def measure(self, batch: Any, stage: Stage) -> None:
-        """Take a batch of validation or test into account."""
+        """Add a batch of the validation or test split."""
         raise NotImplementedError
 
     def measured(self, stage: Stage) -> dict[str, float]:
-        """Return the metrics of the whole split, and forget them."""
+        """Return the metrics of the whole split, and reset them."""
         raise NotImplementedError
 
-    def answer(self, batch: Any) -> str:
-        """Say in one line, with this batch's shape, which output of the LSTM this task reads."""
+    def describe_readout(self, batch: Any) -> str:
+        """Say in one line which output of the LSTM this task reads, with its shape on this batch."""
         raise NotImplementedError
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
@@ -135,7 +124,7 @@ class Task(LightningModule):
         return {}
 
     def baselines(self, data: TextDataModule) -> dict[str, float]:
-        """Return what needs no LSTM: name and metric -> score on the test (else validation) split."""
+        """Return scores of methods without an LSTM: name and metric -> score on the test (else validation) split."""
         return {}
 
     # What Lightning calls
@@ -147,7 +136,7 @@ class Task(LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Log the mean loss since it was logged last: to log every step would cost a small model a tenth of it."""
+        """Log the mean loss since the last log: logging every step would cost a small model a tenth of its speed."""
         trainer, every = self.trainer, self.trainer.log_every_n_steps  # pyright: ignore  # Lightning sets it late
         ends = trainer.is_last_batch or trainer.should_stop or trainer.global_step == trainer.max_steps
         if ends or (every and trainer.global_step % every == 0):
@@ -163,8 +152,8 @@ class Task(LightningModule):
     ) -> None:
         """Clip by the norm of all gradients at once: torch's foreach kernels, which never wait for the device.
 
-        Lightning does the same, but refuses fused optimizers in mixed precision, for it takes gradients to be scaled
-        there; in bfloat16 they are not.
+        Lightning does the same, but refuses fused optimizers in mixed precision, because it assumes scaled gradients;
+        in bfloat16 they are not scaled.
         """
         if self.trainer.precision != "bf16-mixed":
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
@@ -189,35 +178,34 @@ class Task(LightningModule):
         self._log_measured("test")
 
     def configure_optimizers(self) -> Any:
-        """Build the optimizer and, if asked for, the schedule over all steps of the run."""
+        """Build the optimizer, and the schedule over all steps of the run if there is one."""
         optimizer = build_optimizer(self.optimizer, dict(self.named_parameters()), **self.grouping)
         if self.scheduler is None:
             return optimizer
-        steps = self.trainer.estimated_stepping_batches  # of a stream max_steps, which is -1 where it is not given
+        steps = self.trainer.estimated_stepping_batches  # for a stream: max_steps, which is -1 if it is not set
         built = self.scheduler(optimizer, total_steps=int(steps) if 0 <= steps < math.inf else None)
         schedules = [built] if isinstance(built, LRScheduler) else list(built)
         self._plateaus = [one for one in schedules if isinstance(one, ReduceLROnPlateau)]
         if self._plateaus and not self._validates():
             raise UserError(
                 f"scheduler=plateau: it waits for {self.monitor}, but nothing is validated here. "
-                "Give data.validation and trainer.limit_val_batches more than 0, or choose another schedule."
+                "Set data.validation and trainer.limit_val_batches above 0, or choose another schedule."
             )
-        # Lightning is told of a plateau so that it saves it; see lr_scheduler_step
+        # Lightning saves the plateau's state, but lr_scheduler_step steps it
         return [optimizer], [{"scheduler": one, "interval": "step", "reduce_on_plateau": False} for one in schedules]
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step a schedule after a batch.
 
-        One that waits for a plateau is stepped at the end of each validation, before its checkpoint is written:
-        Lightning would do so after it, and a run resumed from there would miss a step.
+        A ``ReduceLROnPlateau`` is stepped at the end of each validation, before the checkpoint is written: Lightning
+        would step it afterwards, and a run resumed from there would miss a step.
         """
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the file self-contained."""
-        arguments: dict[str, Any] = self.model.arguments  # pyright: ignore[reportAssignmentType]
-        checkpoint["hyper_parameters"] = hyper_parameters(self.name, arguments, self.vocabulary, self.config)
+        checkpoint["hyper_parameters"] = hyper_parameters(self.name, self.model.arguments, self.vocabulary, self.config)
 
     @classmethod
     def load_from_checkpoint(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -226,7 +214,7 @@ class Task(LightningModule):
         """Rebuild a trained task from its file alone: no Hydra, no data, no pickled code.
 
         Raises:
-            UserError: the file is missing, broken or of another task.
+            UserError: the file is missing, broken or from another task.
         """
         file = checkpoint_path if isinstance(checkpoint_path, Checkpoint) else Path(checkpoint_path)
         checkpoint = read_checkpoint(file, cls.name)

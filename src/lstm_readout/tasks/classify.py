@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -28,8 +28,7 @@ class ClassifyTask(Task):
 
     Args:
         label_smoothing: share of the target probability spread over all classes, in training.
-        adversarial: above 0, train on documents that are moved so far against the model as well: see
-            ``adversarial_loss``.
+        adversarial: if above 0, also train on adversarial examples at this distance: see ``adversarial_loss``.
         arguments: see ``Task``.
 
     Raises:
@@ -62,7 +61,7 @@ class ClassifyTask(Task):
         return score(self.model(batch.token_ids)), len(batch.labels)  # of logits (B, C)
 
     def measure(self, batch: ClassifyBatch, stage: Stage) -> None:
-        """Count right and wrong documents."""
+        """Count correct and wrong documents."""
         logits = self.model(batch.token_ids)
         for name, metric in self._metrics(stage).items():
             if name == "loss":
@@ -78,23 +77,12 @@ class ClassifyTask(Task):
         self.confusion = computed.pop("confusion").cpu()
         return {name: float(value) for name, value in computed.items()}
 
-    def answer(self, batch: ClassifyBatch) -> str:
-        """Name ``h_n[-1]``, both halves of two directions, or another readout that was asked for."""
-        model: Classifier = self.model
-        two = model.encoder.lstm.rnn.bidirectional
-        read = {
-            "last": "cat(h_n[-2], h_n[-1]), both directions" if two else "h_n[-1]",
-            "last_step": "output at the last real step",
-            "mean": "the mean of output over all steps",
-            "max": "the maximum of output over all steps",
-            "attention": "a learned weighted mean of output over all steps",
-            "concat": "h_n[-1] beside the mean and the maximum of output",
-            "first_layer": "cat(h_n[0], h_n[1]), the lowest layer" if two else "h_n[0], the lowest layer",
-            "cell": "cat(c_n[-2], c_n[-1]), both directions" if two else "c_n[-1]",
-        }[model.readout.name]
-        shape = tuple(model.readout(model.encoder(batch.token_ids)).shape)
-        hidden = "features" if model.readout.name == "concat" else "2 * hidden" if two else "hidden"
-        return f"this task reads {read}: (batch, {hidden}) = {shape}"
+    def describe_readout(self, batch: ClassifyBatch) -> str:
+        """Name ``h_n[-1]``, or what ``model.readout`` reads instead."""
+        readout = self.model.readout
+        shape = tuple(readout(self.model.encoder(batch.token_ids)).shape)
+        expression, sentence = readout.text(readout.expression), readout.text(readout.sentence)
+        return f"this task reads {expression}: {sentence}; (batch, features) = {shape}"
 
     def baselines(self, data: TextDataModule) -> dict[str, float]:
         """Return the accuracy of the most frequent label and of a linear model on word counts."""
@@ -113,7 +101,7 @@ class ClassifyTask(Task):
         }
 
     def _metrics(self, stage: Stage) -> dict[str, Metric]:
-        return dict(self.measures[stage].items())  # pyright: ignore[reportCallIssue, reportReturnType]
+        return cast(dict[str, Metric], self.measures[stage])
 
 
 def _measures(classes: int) -> nn.ModuleDict:

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torch import Tensor
 
 from lstm_readout.data.batches import GenerateBatch
 from lstm_readout.data.corpus import Role
@@ -18,7 +17,8 @@ from lstm_readout.errors import UserError
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.nn.lstm import LSTMState
-from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.base import Stage, Task, text_of
+from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.baselines import unigram_loss
 from lstm_readout.tasks.metrics.kneser_ney import KneserNeyTrigrams, too_large
 from lstm_readout.tasks.metrics.perplexity import (
@@ -32,7 +32,6 @@ from lstm_readout.tasks.metrics.perplexity import (
 )
 from lstm_readout.tasks.metrics.predictions import ScoredRows
 from lstm_readout.tokenizer import Vocabulary
-from lstm_readout.tokenizer.ragged import Ragged
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +39,20 @@ log = logging.getLogger(__name__)
 class GenerateTask(Task):
     """Train a ``LanguageModel`` with cross-entropy on the next token; measure perplexity.
 
-    Batches of a continuous stream start from the ``(h_n, c_n)`` of the batch before, detached: the numbers go on, the
-    gradient ends at the window (truncated backpropagation through time). Each split has a carried state of its own.
+    Batches of a continuous stream start from the detached ``(h_n, c_n)`` of the previous batch: the state continues,
+    the gradient ends at the window (truncated backpropagation through time). Each split carries its own state.
 
     Args:
         label_smoothing: share of the target probability spread over the vocabulary, in training.
         activation_regularization, temporal_activation_regularization: weights of two penalties on ``output``; see
             ``LanguageModel.loss``.
-        drop_state: share of the rows of a stream that begin a training window with a zero state, so that the model does
-            well without a past, too (Melis et al. 2018, "On the State of the Art of Evaluation in Neural Language
+        drop_state: share of the rows of a stream that start a training window from a zero state, so that the model also
+            does well without a past (Melis et al. 2018, "On the State of the Art of Evaluation in Neural Language
             Models": ``drop_state_probability`` of its code).
-        fresh_state_every: if given, the final metrics hold the loss with a zero state after every so many tokens, too:
+        fresh_state_every: N; if given, the final metrics include the loss with the state reset to zeros every N tokens:
             see ``fresh_loss``.
         dynamic_evaluation: ``lr``, ``window`` and ``decay`` of ``DynamicEvaluation``; with an ``lr`` the final metrics
-            hold the loss of a model that learns from the text that it was scored on.
+            include the loss of a model that learns from the text it has been scored on.
         arguments: see ``Task``.
 
     Raises:
@@ -92,7 +91,7 @@ class GenerateTask(Task):
             raise UserError(f"task.fresh_state_every: wanted 1 token or more, or null, got {fresh_state_every}.")
         self.fresh_state_every = fresh_state_every
         self.dynamic_evaluation = DynamicEvaluation.of(dynamic_evaluation or {})
-        self.measures = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
+        self.measures = SplitMeans()
         self.carried: dict[str, LSTMState] = {}  # stage -> state after its last batch
 
     @classmethod
@@ -101,7 +100,7 @@ class GenerateTask(Task):
         return {"vocab_size": len(vocabulary.tokenizers["text"])}
 
     def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
-        """Return the mean over predicted tokens."""
+        """Return the mean loss per predicted token."""
         options = {"label_smoothing": self.label_smoothing, **self.penalties} if stage == "train" else {}
         state = self.carried[stage].rows(slice(int(batch.inputs.batch_sizes[0]))) if batch.continues else None
         if state is not None and stage == "train" and self.drop_state:
@@ -113,23 +112,21 @@ class GenerateTask(Task):
     def measure(self, batch: GenerateBatch, stage: Stage) -> None:
         """Add the loss of every predicted token."""
         loss, predictions = self.loss(batch, stage)
-        self.measures[stage].update(loss, weight=predictions)  # pyright: ignore[reportCallIssue]
+        self.measures.add(stage, loss, predictions)
 
     def measured(self, stage: Stage) -> dict[str, float]:
         """Return the mean over all tokens of the split, and its exponential."""
-        metric: MeanMetric = self.measures[stage]  # pyright: ignore[reportAssignmentType]
-        loss = float(metric.compute())
-        metric.reset()
+        loss = self.measures.take(stage)
         return {"loss": loss, "perplexity": math.exp(min(loss, 700)), "bits_per_token": loss / math.log(2)}
 
-    def answer(self, batch: GenerateBatch) -> str:
+    def describe_readout(self, batch: GenerateBatch) -> str:
         """Name ``output`` at every step."""
         output = self.model.encoder(batch.inputs).output.data
         return f"this task reads output at every step: (tokens of the batch, hidden) = {tuple(output.shape)}"
 
     def setup(self, stage: str) -> None:
-        """Refuse what a model in whole numbers, or rows that carry no state, cannot do."""
-        # Own loaders of a user's are taken at their word
+        """Refuse options that an int8 model, or rows that carry no state, cannot support."""
+        # A user's own loaders are trusted
         if stage == "fit" and self.drop_state and not getattr(self.trainer.datamodule, "stream", True):  # pyright: ignore
             raise UserError(
                 f"task.drop_state={self.drop_state:g}: only a continuous stream carries states that can be dropped. "
@@ -139,9 +136,8 @@ class GenerateTask(Task):
             raise UserError("int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null.")
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Return units that compare tokenizations, what spoils the comparison, and the losses of other protocols."""
-        column, texts = data.columns[split]["text"], data.texts[split]["text"][:]
-        assert isinstance(column, Ragged)
+        """Return units comparable between tokenizers, what spoils the comparison, and losses under other protocols."""
+        column, texts = text_of(data.columns[split]), data.texts[split]["text"][:]
         rows = ScoredRows.of(column, data.stream)
         found: dict[str, Any] = {"unk_share": unk_share(rows)}
         cut = data.encoded.report["splits"][split]["roles"]["text"]["truncated"]
@@ -167,13 +163,11 @@ class GenerateTask(Task):
         return found
 
     def baselines(self, data: TextDataModule) -> dict[str, float]:
-        """Return the perplexity of token frequencies, and of smoothed counts of trigrams."""
-        train, held_out = data.columns["train"]["text"], data.columns.get("test", data.columns.get("validation"))
+        """Return the perplexity of token frequencies, and of smoothed trigram counts."""
+        train, held_out = text_of(data.columns["train"]), data.columns.get("test", data.columns.get("validation"))
         if held_out is None:
             return {}
-        text, size = held_out["text"], self.model.arguments["vocab_size"]
-        assert isinstance(train, Ragged)
-        assert isinstance(text, Ragged)
+        text, size = text_of(held_out), self.model.arguments["vocab_size"]
         losses = {"unigram": unigram_loss(train, text, size)}
         reason = too_large(len(train.values) + len(text.values), size)
         if reason is None:
@@ -187,13 +181,13 @@ class GenerateTask(Task):
         return found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the carried training state, so that a run stopped inside an epoch goes on where it was."""
+        """Save the carried training state, so that a run stopped inside an epoch resumes exactly."""
         super().on_save_checkpoint(checkpoint)
         if "train" in self.carried:
             checkpoint["carried"] = list(self.carried["train"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the carried state up again."""
+        """Restore the carried state."""
         if "carried" in checkpoint:
             h, c = checkpoint["carried"]
             self.carried["train"] = LSTMState(h.to(self.device), None if c is None else c.to(self.device))

@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed import all_gather_object, get_world_size, is_available, is_initialized
-from torchmetrics import MeanMetric
 
 from lstm_readout.data.batches import TranslateBatch
 from lstm_readout.data.corpus import Role
@@ -22,6 +21,7 @@ from lstm_readout.inference.decoding import check_beam, translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.baselines import copy_source_bleu
 from lstm_readout.tasks.metrics.torchtext_bleu import require_bleu, torchtext_bleu
 from lstm_readout.tokenizer import Vocabulary
@@ -30,17 +30,17 @@ from lstm_readout.tokenizer import Vocabulary
 class TranslateTask(Task):
     """Train a ``Seq2Seq`` with teacher forcing; measure BLEU and chrF of translations.
 
-    Validation, which comes after every epoch, is greedy whatever the beam; the test split is translated with it.
+    Validation, after every epoch, decodes greedily; the test split is decoded with the beam.
 
     Args:
         label_smoothing: share of the target probability spread over the vocabulary, in training.
-        beam_size, length_penalty: how the test split is translated; see ``beam_search``.
-        torchtext_bleu: measure torchtext's BLEU of the test split as well (see ``docs/do/torchtext.md``).
+        beam_size, length_penalty: how the test split is decoded; see ``beam_search``.
+        torchtext_bleu: also measure torchtext's BLEU of the test split (see ``docs/do/torchtext.md``).
         arguments: see ``Task``.
 
     Raises:
-        UserError: for label smoothing with an adaptive softmax, a beam_size or length_penalty out of range, or a
-            missing torchtext.
+        UserError: for label smoothing with an adaptive softmax, beam_size or length_penalty out of range, or if
+            torchtext is missing.
     """
 
     name = "translate"
@@ -66,7 +66,7 @@ class TranslateTask(Task):
         self.torchtext_bleu = torchtext_bleu
         self.label_smoothing = label_smoothing
         self.beam_size, self.length_penalty = beam_size, length_penalty
-        self.measures = nn.ModuleDict({"val": MeanMetric(), "test": MeanMetric()})
+        self.measures = SplitMeans()
         self.pairs: list[tuple[str, str]] = []  # (translation, reference) of the split being measured
 
     @classmethod
@@ -79,7 +79,7 @@ class TranslateTask(Task):
         }
 
     def loss(self, batch: TranslateBatch, stage: Stage) -> tuple[Tensor, int]:
-        """Return the mean over target tokens."""
+        """Return the mean loss per target token."""
         smoothing = self.label_smoothing if stage == "train" else 0.0
         loss = self.model.loss(batch.source, batch.target_inputs, batch.targets, label_smoothing=smoothing)
         return loss, len(batch.targets)
@@ -87,7 +87,7 @@ class TranslateTask(Task):
     def measure(self, batch: TranslateBatch, stage: Stage) -> None:
         """Add the loss of every target token, and translate."""
         loss, predictions = self.loss(batch, stage)
-        self.measures[stage].update(loss, weight=predictions)  # pyright: ignore[reportCallIssue]
+        self.measures.add(stage, loss, predictions)
         tokenizer = self.vocabulary.tokenizers["target"]
         beam = {"beam_size": self.beam_size, "length_penalty": self.length_penalty} if stage == "test" else {}
         translations = [tokenizer.decode(ids) for ids in translate(self.model, batch.source, **beam)]
@@ -95,33 +95,31 @@ class TranslateTask(Task):
 
     def measured(self, stage: Stage) -> dict[str, float]:
         """Return loss and perplexity over target tokens, and corpus BLEU and chrF (sacreBLEU's defaults)."""
-        metric: MeanMetric = self.measures[stage]  # pyright: ignore[reportAssignmentType]
-        loss = float(metric.compute())
-        metric.reset()
+        loss = self.measures.take(stage)
         translations, references = zip(*_of_all_processes(self.pairs), strict=True)
         self.pairs = []
-        wanted = self.torchtext_bleu and stage == "test"
+        with_torchtext = self.torchtext_bleu and stage == "test"
         return {
             "loss": loss,
             "perplexity": math.exp(min(loss, 700)),
             "bleu": BLEU().corpus_score(translations, [references]).score,
             "chrf": CHRF().corpus_score(translations, [references]).score,
-            **({"torchtext_bleu": torchtext_bleu(translations, references)} if wanted else {}),
+            **({"torchtext_bleu": torchtext_bleu(translations, references)} if with_torchtext else {}),
         }
 
-    def answer(self, batch: TranslateBatch) -> str:
+    def describe_readout(self, batch: TranslateBatch) -> str:
         """Name ``(h_n, c_n)``, and with attention ``output``."""
-        state = self.model.encoder(batch.source).state
+        state = self.model.encoder.read(batch.source).state
         shapes = " and ".join(str(tuple(part.shape)) for part in state if part is not None)
         name = "h_n" if state.c is None else "(h_n, c_n)"
-        bridge = "through a linear bridge" if self.model.bridge.h else "as it is"
-        told = f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
+        bridge = "through a linear bridge" if self.model.bridge.h else "unchanged"
+        message = f"this task reads the encoder's {name}, {bridge}: (layers * directions, batch, hidden) = {shapes}"
         if self.model.attends:
             steps, width = len(batch.source.batch_sizes), self.model.encoder.lstm.output_size
             output = f"(batch, time, directions * hidden) = {(len(batch.references), steps, width)}"
             attention = self.model.arguments["attention"]
-            return f"{told}, and with {attention} attention its output at every real step: {output}"
-        return f"{told}, and the softmax reads it again at every step" if self.model.looks_back else told
+            return f"{message}, and with {attention} attention its output at every real step: {output}"
+        return f"{message}, and the softmax reads it again at every step" if self.model.looks_back else message
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return sacreBLEU's signature, without which a BLEU cannot be compared (Post 2018)."""

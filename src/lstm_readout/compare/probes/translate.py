@@ -52,8 +52,9 @@ class _EditedSeq2Seq:
         self.decoder = model.decoder
 
     def encode(self, source_ids: PackedSequence) -> DecoderState:
-        lstm = self.model.read(source_ids)
-        return self.model.begin(LSTMOutput(lstm.output, *self.edit(lstm.state)))
+        encoder = self.model.encoder
+        lstm = encoder.read(source_ids)
+        return encoder.first_state(LSTMOutput(lstm.output, *self.edit(lstm.state)))
 
 
 def _edits(model: Seq2Seq) -> dict[str, _Edit]:

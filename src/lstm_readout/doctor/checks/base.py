@@ -1,6 +1,6 @@
-"""What all checks work with: a ``Subject`` and its rows go in; how far logits move comes out.
+"""What all checks share: a ``Subject`` and its rows go in; how far the logits move comes out.
 
-A ``Check`` is one question with its texts; its ``run`` takes an ``Examination`` and gives a ``Verdict``.
+A ``Check`` is one question with its texts; its ``run`` takes an ``Examination`` and returns a ``Verdict``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Verdict(NamedTuple):
 
     status: Status
     difference: str
-    fix: str | None = None  # in place of the check's own, where more is known
+    fix: str | None = None  # replaces the check's own if more is known
 
 
 class Check(NamedTuple):
@@ -33,7 +33,7 @@ class Check(NamedTuple):
     expected: str
     fix: str
     run: Callable[[Examination], Verdict]
-    explained_by: tuple[str, ...] = ()  # checks whose mistake shows here as well
+    explained_by: tuple[str, ...] = ()  # checks whose failure also fails this one
 
     def of(self, side: str) -> Check:
         """Return the same check of one side of a translator."""
@@ -42,12 +42,12 @@ class Check(NamedTuple):
 
 
 class Examination:
-    """A module, its rows, and measures of what its logits do.
+    """A module, its rows, and how its logits respond to changes.
 
     Args:
         subject: the module.
         rows: see ``small``.
-        vocabulary: ids that may stand in place of each other: two or more.
+        vocabulary: two or more ids that may replace each other.
     """
 
     def __init__(self, subject: Subject, rows: Rows, vocabulary: Tensor) -> None:
@@ -69,28 +69,28 @@ class Examination:
 
     @property
     def tolerance(self) -> float:
-        """Return what two calls may differ by, as a share of the logits' size: the order of sums is not the same."""
+        """Return how far two calls may differ, relative to the logits' size: sums are taken in another order."""
         cuda = self.logits.is_cuda  # TF32
         return max(5e-3 if cuda else 1e-4, 50 * torch.finfo(self.subject.dtype).eps)
 
     @property
     def least(self) -> float:
-        """Return what counts as a change where there should be one."""
+        """Return the smallest difference that counts as a change."""
         return torch.finfo(self.subject.dtype).eps
 
     def other(self, ids: Tensor, shift: int = 1) -> Tensor:
-        """Return other ids of the vocabulary in place of these."""
+        """Return other ids of the vocabulary to replace these."""
         number = len(self.vocabulary)
         place = torch.searchsorted(self.vocabulary, ids.contiguous()).clamp(max=number - 1)
         place = (place + 1 + (shift - 1) % (number - 1)) % number
         return self.vocabulary[place]
 
     def moved(self, first: Tensor, second: Tensor, steps: Tensor | None = None) -> Tensor:
-        """Return how far each row's logits differ, as a share of the logits' size: (B,).
+        """Return how far each row's logits differ, relative to the logits' size: (B,).
 
         Args:
             first, second: logits of the same rows.
-            steps: (B,) with predictions at every step: how many of them count; all real ones if not given.
+            steps: (B,) for predictions at every step: how many of them count; default: all real ones.
         """
         difference = (first - second) if first.shape == second.shape else _common(first, second)
         difference = difference.abs().nan_to_num(torch.inf)
@@ -101,7 +101,7 @@ class Examination:
         return difference.amax(-1) / self.scores.abs().max().clamp(min=1e-30)
 
     def same(self, first: Tensor, second: Tensor, steps: Tensor | None = None) -> Verdict:
-        """Judge logits that must not differ."""
+        """Compare logits that must not differ."""
         greatest = float(self.moved(first, second, steps).max())
         return passed(greatest) if greatest <= self.tolerance else failed(share(greatest))
 
@@ -111,7 +111,7 @@ class Examination:
         return self.depends(self.rows)
 
     def depends(self, rows: Rows) -> Tensor:
-        """Return whether row i's tokens move row j's logits, another row's or its own: (i, j) bool."""
+        """Return whether the tokens of row i change the logits of row j: (i, j) bool."""
         before, found = self.subject.logits(rows), []
         for i in range(len(rows.ids)):
             ids = rows.ids.clone()
@@ -122,11 +122,11 @@ class Examination:
 
 
 def examine(checks: Sequence[tuple[Examination, Check]], found: dict[str, Verdict] | None = None) -> Report:
-    """Run checks one after another; what a failed one explains is skipped.
+    """Run checks one after another; skip what a failed check explains.
 
     Args:
-        checks: each with the examination that it belongs to.
-        found: a failure that is known before, and explains all others.
+        checks: each with its examination.
+        found: a failure that is already known and explains all others.
     """
     results: list[Result] = []
     begun = next(iter(found or {}), None)
@@ -143,27 +143,27 @@ def examine(checks: Sequence[tuple[Examination, Check]], found: dict[str, Verdic
 
 
 def passed(difference: float | str) -> Verdict:
-    """Return that a check holds."""
+    """Return the verdict of a check that passed."""
     return Verdict("passed", difference if isinstance(difference, str) else share(difference))
 
 
 def failed(difference: str, fix: str | None = None) -> Verdict:
-    """Return that a check found a mistake."""
+    """Return the verdict of a check that found a mistake."""
     return Verdict("failed", difference, fix)
 
 
 def warned(difference: str, fix: str | None = None) -> Verdict:
-    """Return that a check found something to look at."""
+    """Return the verdict of a check that found something worth a look."""
     return Verdict("warned", difference, fix)
 
 
 def skipped(reason: str) -> Verdict:
-    """Return that a check does not apply."""
+    """Return the verdict of a check that does not apply."""
     return Verdict("skipped", reason)
 
 
 def share(value: float) -> str:
-    """Tell a difference as a share of the logits' size."""
+    """Describe a difference relative to the logits' size."""
     return "no difference" if value == 0 else f"logits differ by {value:.1g} of their size"
 
 

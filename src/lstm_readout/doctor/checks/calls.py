@@ -1,4 +1,4 @@
-"""Checks of single calls: shape, chance, state kept between calls, and scores that are no logits."""
+"""Checks of single calls: shape, randomness, state kept between calls, and scores that are not logits."""
 
 from __future__ import annotations
 
@@ -67,18 +67,20 @@ def _softmax(examination: Examination) -> Verdict:
     if scores.logsumexp(-1).abs().max() < 1e-3:
         if _is_adaptive(examination):
             return passed("log probabilities of an adaptive softmax, which has a loss of its own")
-        return warned("the scores are log probabilities: right for nll_loss, done twice in cross_entropy")
+        return warned(
+            "the scores are log probabilities: right for nll_loss, but cross_entropy would take the log softmax again"
+        )
     return passed("not normalized")
 
 
 def _start_loss(examination: Examination) -> Verdict:
     if _is_adaptive(examination):
-        return skipped("an adaptive softmax gives all rare labels together the chance of one frequent label")
+        return skipped("an adaptive softmax gives all rare labels together the probability of one frequent label")
     scores = examination.scores
     uniform = math.log(scores.shape[-1])
-    loss = float((scores.logsumexp(-1) - scores.mean(-1)).mean())  # the mean over all labels, each as likely
-    told = f"{loss:.2f}, log(classes) = {uniform:.2f}"
-    return passed(told) if loss - uniform < 0.5 else warned(told)
+    loss = float((scores.logsumexp(-1) - scores.mean(-1)).mean())  # the mean over all labels, each equally likely
+    finding = f"{loss:.2f}, log(classes) = {uniform:.2f}"
+    return passed(finding) if loss - uniform < 0.5 else warned(finding)
 
 
 def _is_adaptive(examination: Examination) -> bool:
@@ -89,7 +91,7 @@ LOGITS = Check(
     "logits",
     "called the module in eval mode",
     "finite scores of shape (batch, classes), or (batch, steps, vocabulary) to generate",
-    "Return one row of scores for each row of token_ids, batch first. If that is how your module is made: "
+    "Return one row of scores for each row of token_ids, batch first. For another layout pass "
     "adaptor=lambda module, token_ids, lengths: ...",
     _logits,
 )
@@ -104,8 +106,8 @@ RANDOM = Check(
 STATE = Check(
     "state",
     "called it twice, and again after a call in train mode on other rows",
-    "the same logits: nothing is left from the call before",
-    "Do not keep self.hidden between calls: pass (h, c) in and return it, or set it to None where a new text begins.",
+    "the same logits: nothing is left from the previous call",
+    "Do not keep self.hidden between calls: pass (h, c) in and return it, or reset it to None where a new text begins.",
     _state,
     ("logits", "random"),
 )
@@ -127,9 +129,9 @@ SOFTMAX = Check(
 )
 START_LOSS = Check(
     "start_loss",
-    "took the mean cross-entropy of the untrained module against all labels alike",
-    "log(classes), and less than 0.5 more",
-    "Make the last layer's first weights smaller (with tied weights: those of the embedding, std=0.1).",
+    "took the mean cross-entropy of the untrained module over all labels, equally weighted",
+    "log(classes), or less than 0.5 above it",
+    "Initialise the last layer with smaller weights (with tied weights: the embedding, std=0.1).",
     _start_loss,
     ("logits", "softmax"),
 )

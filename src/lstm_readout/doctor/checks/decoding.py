@@ -1,4 +1,4 @@
-"""Checks of what is not a call of the module: the search of a translator, and the data's unknown tokens."""
+"""Checks beyond single calls of the module: a translator's beam search, and unknown tokens in the data."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed, passed, skipped, warned
 
-UNKNOWN_SHARE = 0.2
+_UNKNOWN_SHARE = 0.2
 BEAM, MOST_SOURCES = 3, 3
 
 
 class Decoding(NamedTuple):
-    """How a translator writes; each is given the module, source ids (B, T) and source lengths (B,).
+    """How a translator decodes; each function gets the module, source ids (B, T) and source lengths (B,).
 
-    A text is a list of all ids that its score counts, ``<eos>`` among them where the text has ended.
+    A text is a list of all ids that its score covers, including ``<eos>`` if the text has ended.
     """
 
     greedy: Callable[[nn.Module, Tensor, Tensor], list[list[int]]]  # -> B texts
@@ -71,13 +71,13 @@ def unknown(ids: Tensor, unknown_id: int) -> Check:
         if not len(ids):
             return skipped("no tokens")
         rate = float((ids == unknown_id).float().mean())
-        told = f"{100 * rate:.1f} % of {len(ids):,} tokens"
-        return warned(told) if rate > UNKNOWN_SHARE else passed(told)
+        finding = f"{100 * rate:.1f} % of {len(ids):,} tokens"
+        return warned(finding) if rate > _UNKNOWN_SHARE else passed(finding)
 
     return Check(
         "unknown",
         f"counted the tokens that are id {unknown_id}",
-        f"{100 * UNKNOWN_SHARE:.0f} % of them or fewer",
+        f"{100 * _UNKNOWN_SHARE:.0f} % of them or fewer",
         "Another tokenizer (bpe knows every text), a larger vocabulary, the same lowercase setting, or more text to "
         "fit it on.",
         run,

@@ -1,4 +1,4 @@
-"""Checks by gradient: a weight that nothing flows through belongs to a layer, direction or option that is not read."""
+"""Checks by gradients: a weight without one belongs to a layer, direction or option that is not read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed, passed, skipped, warned
 from lstm_readout.doctor.checks.rows import LEAKS
 
-MOST_NAMED = 4
+_MOST_NAMED = 4
 
 Gradients = dict[nn.Parameter, Tensor | None]
 
@@ -40,7 +40,7 @@ def _directions(examination: Examination) -> Verdict:
         if len(read) == 1:
             return failed(f"{name}: only the {read[0]} half of the top layer is read")
         short = [half for half in read if not _flows(layer, f"weight_hh_{halves[half]}", gradients)]
-        if short:  # from a zero state, the first token alone leaves weight_hh without a gradient
+        if short:  # from a zero state, a single token leaves weight_hh without a gradient
             half = " and the ".join(short)
             return failed(f"{name}: where it is read, the {half} half of the top layer has read one token")
     return passed("both halves have read all")
@@ -56,8 +56,8 @@ def _gradients(examination: Examination) -> Verdict:
     gradients = examination.subject.gradients(examination.even, trained)
     frozen = [name for parameter, name in names.items() if not parameter.requires_grad]
     unused = [names[parameter] for parameter, gradient in gradients.items() if not _any(gradient)]
-    told = [f"{word}: {_list(some)}" for word, some in (("not used", unused), ("frozen", frozen)) if some]
-    return warned("; ".join(told)) if told else passed(f"{len(names)} parameters")
+    parts = [f"{word}: {_list(some)}" for word, some in (("not used", unused), ("frozen", frozen)) if some]
+    return warned("; ".join(parts)) if parts else passed(f"{len(names)} parameters")
 
 
 def _dropout(examination: Examination) -> Verdict:
@@ -75,18 +75,18 @@ def _dropout(examination: Examination) -> Verdict:
         kept, dropped = (_with_rate(examination, modules[name], rate) for rate in (0.0, 0.5))
         if examination.moved(kept, dropped, examination.even.lengths).max() == 0:
             return warned(f"{name}: its dropout changes nothing in train mode")
-    return passed(f"{len(asked)} at work") if asked else skipped("no dropout")
+    return passed(f"{len(asked)} active") if asked else skipped("no dropout")
 
 
 def _with_rate(examination: Examination, part: nn.Module, rate: float) -> Tensor:
-    """Return the logits in train mode with one rate of dropout; the seed is the same."""
+    """Return the logits in train mode with this dropout rate and the same seed."""
     examination.subject.fresh()
     setattr(part, "dropout" if isinstance(part, nn.RNNBase) else "p", rate)
     return examination.subject.logits(examination.even, fresh=False, train=True)
 
 
 def _flows(layer: nn.RNNBase, name: str, gradients: Gradients) -> bool:
-    """Say whether a gradient reaches the parameter; yes where the layer has none of that name (a weight norm)."""
+    """Say whether a gradient reaches the parameter; True if the layer has none of that name (weight norm)."""
     parameter = layer._parameters.get(name)
     return parameter is None or _any(gradients.get(parameter))
 
@@ -96,12 +96,12 @@ def _any(gradient: Tensor | None) -> bool:
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED))
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" * (len(names) > _MOST_NAMED))
 
 
 LAYERS = Check(
     "layers",
-    "took the gradient of the logits by the weights of each layer",
+    "took the gradient of the logits with respect to the weights of each layer",
     "it reaches the top layer",
     "h_n[-1] is the top layer (h_n[-2] and h_n[-1] with two directions); h_n[0] is the first one.",
     _layers,
@@ -109,7 +109,7 @@ LAYERS = Check(
 )
 DIRECTIONS = Check(
     "directions",
-    "took the gradient of the logits by the weights of both directions of the top layer",
+    "took the gradient of the logits with respect to both directions of the top layer",
     "it reaches both, and their recurrent weights: each half is read after all of its steps",
     "torch.cat((h_n[-2], h_n[-1]), dim=-1): the forward half after the last token, the backward half after the first. "
     "In output[:, -1] the backward half has read one token; h_n[-1] alone is the backward half.",
@@ -118,7 +118,7 @@ DIRECTIONS = Check(
 )
 GRADIENTS = Check(
     "gradients",
-    "took the gradient of the logits by every parameter",
+    "took the gradient of the logits with respect to every parameter",
     "it reaches the embedding and all the others",
     "Use the parameter in forward, or drop it. Frozen on purpose: nothing to do.",
     _gradients,
@@ -128,8 +128,8 @@ DROPOUT = Check(
     "dropout",
     "called the module in train mode with and without each dropout that is set",
     "the logits change",
-    "nn.LSTM's dropout needs num_layers > 1; else nn.Dropout on what goes in or comes out. A layer made in __init__ "
-    "must be called in forward.",
+    "nn.LSTM's dropout needs num_layers > 1; otherwise use nn.Dropout on its input or output. A layer created in "
+    "__init__ must be called in forward.",
     _dropout,
     ("logits", "random"),
 )

@@ -1,4 +1,4 @@
-"""Checks of rows beside each other: none may depend on its neighbours, on padding, or on its place in the batch."""
+"""Checks between rows: no row may depend on other rows, on padding, or on its place in the batch."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed,
 from lstm_readout.doctor.module_under_test import Broken
 from lstm_readout.doctor.ragged_batch import Rows, longer, padding_id
 
-EXTRA = 3  # columns of padding
+_EXTRA = 3  # columns of padding
 
 
 def _batch_first(examination: Examination) -> Verdict:
     if not examination.subject.layers():
         return skipped("no nn.LSTM, nn.GRU or nn.RNN in it")
     if not _leaks(examination):
-        return passed("rows are apart")
+        return passed("rows are independent")
     swapped = [found for found in _inputs(examination) if _is_swapped(*found[1:], examination.rows)]
     if not swapped:
         return passed("rows leak in another way")
     name, layer, shape = swapped[0]
     batch, steps = examination.rows.ids.shape
     return failed(
-        f"{name} has batch_first={layer.batch_first} and was given {shape}, of {batch} rows and {steps} steps; "
-        f"{_told(examination.dependence)}",
+        f"{name} has batch_first={layer.batch_first} and got an input of shape {shape} for {batch} rows and {steps} "
+        f"steps; {_finding(examination.dependence)}",
         f"nn.{type(layer).__name__}(..., batch_first={not layer.batch_first}); h_n stays (layers * directions, batch, "
         "hidden) either way.",
     )
@@ -35,36 +35,38 @@ def _h_n_view(examination: Examination) -> Verdict:
     if not stacks:
         return skipped("no recurrent layer with several layers or directions")
     if not _leaks(examination):
-        return passed("rows are apart")
+        return passed("rows are independent")
     for number in sorted(stacks):
         rows = examination.rows
-        if number >= len(rows.ids):  # every row would depend on all: more rows tell it from a mean over the batch
+        if number >= len(
+            rows.ids
+        ):  # every row would depend on all; more rows distinguish this from a mean over the batch
             rows = rows.take(torch.arange(number + 1) % len(rows.ids))
         if torch.equal(examination.depends(rows).cpu(), _viewed(number, len(rows.ids))):
-            return failed(f"{_told(examination.dependence)}: what .view makes of h_n ({number}, batch, hidden)")
+            return failed(f"{_finding(examination.dependence)}: what .view makes of h_n ({number}, batch, hidden)")
     return passed("rows leak in another way")
 
 
 def _rows(examination: Examination) -> Verdict:
     dependence = examination.dependence
     if _others(dependence).any() and not _is_order(dependence):
-        return failed(_told(dependence))
+        return failed(_finding(dependence))
     return passed("no two rows move the same logits")
 
 
 def _padding(examination: Examination) -> Verdict:
     subject, rows = examination.subject, examination.rows
     padding = padding_id(rows)
-    wide = longer(rows, EXTRA, padding)
+    wide = longer(rows, _EXTRA, padding)
     amount = examination.same(examination.logits, subject.logits(wide))
     if amount.status == "failed":
-        return amount._replace(difference=f"with {EXTRA} more columns: {amount.difference}")
+        return amount._replace(difference=f"with {_EXTRA} more columns: {amount.difference}")
     others = wide._replace(ids=torch.where(wide.real(), wide.ids, examination.other(wide.ids)))
     try:
         content = examination.same(examination.logits, subject.logits(others))
     except Broken as broken:
         content = failed(str(broken))
-    if content.status == "failed":  # right where padding is found by its id
+    if content.status == "failed":  # right if the module finds padding by its id
         return warned(
             f"with other ids as padding: {content.difference}; with more of id {padding} none",
             f"Right if the module finds padding by id {padding} and no text holds that id; else use lengths.",
@@ -75,7 +77,7 @@ def _padding(examination: Examination) -> Verdict:
 def _order(examination: Examination) -> Verdict:
     dependence = examination.dependence
     if _is_order(dependence) and not dependence.diagonal().all():
-        return failed(_told(dependence))
+        return failed(_finding(dependence))
     index = torch.arange(len(examination.rows.ids), device=examination.rows.ids.device).roll(1)
     turned = examination.subject.logits(examination.rows.take(index))
     inverse = index.argsort()
@@ -118,7 +120,7 @@ def _viewed(number: int, batch: int) -> Tensor:
 def _leaks(examination: Examination) -> bool:
     try:
         return bool(_others(examination.dependence).any()) and not _is_order(examination.dependence)
-    except Broken:  # the check named rows tells
+    except Broken:  # the check named rows reports it
         return False
 
 
@@ -132,18 +134,18 @@ def _is_order(dependence: Tensor) -> bool:
     return bool((dependence.sum(0) == 1).all() and (dependence.sum(1) == 1).all())
 
 
-def _told(dependence: Tensor) -> str:
+def _finding(dependence: Tensor) -> str:
     i, j = _others(dependence).nonzero()[0].tolist()
     return f"row {i}'s tokens move row {j}'s logits"
 
 
 _CALLS = ("logits", "random")
 _SIDES = ("batch_first", "h_n_view", "rows")
-LEAKS = (*_CALLS, *_SIDES, *(f"source_{name}" for name in _SIDES))  # whatever is compared then, differs
+LEAKS = (*_CALLS, *_SIDES, *(f"source_{name}" for name in _SIDES))  # if one of these fails, every comparison differs
 
 BATCH_FIRST = Check(
     "batch_first",
-    "changed one row's tokens, and looked at what the recurrent layers were given",
+    "changed one row's tokens, and looked at the input of the recurrent layers",
     "only that row's logits change",
     "batch_first=True, where the input is (batch, steps, features).",
     _batch_first,
@@ -161,14 +163,14 @@ ROWS = Check(
     "rows",
     "changed one row's tokens",
     "only that row's logits change",
-    "Look for .view or .reshape where axes must be swapped (transpose), a mean, softmax or norm over the batch axis, "
-    "or a step taken along it.",
+    "Look for .view or .reshape where axes must be swapped (transpose), or a mean, softmax, norm or indexing over the "
+    "batch axis.",
     _rows,
     (*_CALLS, "batch_first", "h_n_view"),
 )
 PADDING = Check(
     "padding",
-    "added three columns of padding, then put other ids there",
+    "added three columns of padding, then replaced their ids",
     "the same logits",
     "pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False) and read h_n; or read "
     "output[torch.arange(batch), lengths - 1]; leave padding out of means and maxima.",
@@ -177,8 +179,8 @@ PADDING = Check(
 )
 ORDER = Check(
     "order",
-    "moved each row one place down, the last one to the top",
-    "the logits move along",
+    "rotated the rows by one place",
+    "the logits rotate with them",
     "pack_padded_sequence(..., enforce_sorted=False) sorts and undoes it; if you sort yourself: "
     "logits[order.argsort()].",
     _order,
@@ -186,10 +188,10 @@ ORDER = Check(
 )
 BATCH_SIZE = Check(
     "batch_size",
-    "gave each row alone",
-    "the logits that it has among others",
-    "Make h_0 in forward from the size of the input, or give none, and keep none from the call before; squeeze with a "
-    "dim, so that a batch of one stays.",
+    "passed each row alone",
+    "the same logits as within the batch",
+    "Create h_0 in forward from the input's size, or pass none, and keep none from the previous call; squeeze with a "
+    "dim, so that a batch of one keeps its axis.",
     _batch_size,
     (*LEAKS, "order"),
 )

@@ -1,4 +1,4 @@
-"""Checks along a row: what comes later must not move a prediction, and what is read must move it."""
+"""Checks along a row: later tokens must not change a prediction, and tokens that are read must change it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _steps(examination: Examination) -> Verdict:
     if not _reads(examination, last):
         return failed(f"token {last} does not move the logits at step {last}")
     if last and not _reads(examination, last - 1):
-        return failed(f"token {last - 1} does not move the logits at step {last}: nothing is remembered")
+        return failed(f"token {last - 1} does not move the logits at step {last}: nothing is carried over")
     return passed("both move them")
 
 

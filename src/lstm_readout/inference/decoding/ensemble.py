@@ -19,7 +19,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence
 
 from lstm_readout.inference.decoding.stepper import Stepper
-from lstm_readout.models.generate import LanguageModel, LanguageModelOutput
+from lstm_readout.models.generate import LanguageModel
+from lstm_readout.models.outputs import LanguageModelOutput
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.decoder_state import DecoderState
 from lstm_readout.nn.packed import with_data

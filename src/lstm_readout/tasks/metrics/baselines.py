@@ -1,6 +1,6 @@
-"""What needs no LSTM: encoded columns go in, the score of a trivial model comes out.
+"""Baselines without an LSTM: encoded columns go in, the score of a trivial model comes out.
 
-A trained model's number means little until it stands beside these.
+A trained model's score means little without these beside it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from lstm_readout.tokenizer.ragged import Ragged
 
 
 def majority_accuracy(train_labels: Any, labels: Any) -> float:
-    """Return the accuracy of always saying the training split's most frequent label."""
+    """Return the accuracy of always predicting the training split's most frequent label."""
     return float(np.mean(np.asarray(labels) == np.bincount(train_labels).argmax()))
 
 
 def bag_of_words_accuracy(
     train_text: Any, train_labels: Any, text: Any, labels: Any, vocab_size: int, *, penalty: float = 1e-4
 ) -> float:
-    """Return the accuracy of a linear model on which words a text holds, in any order.
+    """Return the accuracy of a linear model on the set of words in a text, in any order.
 
     Multinomial logistic regression on binary features scaled to unit length, L2 penalty, fitted by L-BFGS.
     """
@@ -54,7 +54,7 @@ def unigram_loss(train_text: Any, text: Any, vocab_size: int) -> float:
 
 
 def copy_source_bleu(sources: list[str], targets: list[str]) -> float:
-    """Return the BLEU of handing the source back untranslated."""
+    """Return the BLEU of returning the source untranslated."""
     return BLEU().corpus_score(list(sources), [list(targets)]).score
 
 

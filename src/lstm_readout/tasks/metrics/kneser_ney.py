@@ -1,6 +1,6 @@
 """A trigram model with Kneser-Ney smoothing: the tokens of a text go in, the loss of another one comes out.
 
-What a text gives away by counting alone: a language model that does not beat it has learned nothing far.
+What counting alone predicts: a language model that does not beat it has learned no long dependencies.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import numpy as np
 
 from lstm_readout.tasks.metrics.predictions import ScoredRows
 
-MOST_TOKENS = 20_000_000  # of both splits together: a minute of one core, and 2 GB
-MOST_IDS = 2**21  # three of them in 63 bits
-BLOCK = 2**20  # tokens that are scored at a time
-FALLBACK = (0.5, 1.0, 1.5)  # discounts of text too small or too regular to estimate them: those of KenLM
+MOST_TOKENS = 20_000_000  # of both splits: a minute on one core, and 2 GB
+MOST_IDS = 2**21  # three ids fit into 63 bits
+BLOCK = 2**20  # tokens scored at a time
+FALLBACK = (0.5, 1.0, 1.5)  # discounts for text too small or too regular to estimate them: KenLM's
 
 
 class _Counts(NamedTuple):
-    """The n-grams of one length, by number: their share after the discount, and what each context gives away."""
+    """The n-grams of one length, as numbers: their discounted shares, and the mass that each context gives away."""
 
-    keys: np.ndarray  # (n,) rising; the context times V, plus the last token
+    keys: np.ndarray  # (n,) ascending; the context times V, plus the last token
     shares: np.ndarray  # (n,) (count - discount) / total of the context
-    contexts: np.ndarray  # (m,) rising
-    given_away: np.ndarray  # (m,) what the shorter n-grams share out
+    contexts: np.ndarray  # (m,) ascending
+    given_away: np.ndarray  # (m,) what is distributed by the shorter n-grams
 
     def interpolate(self, keys: np.ndarray, vocab_size: int, shorter: np.ndarray) -> np.ndarray:
         """Return the probability of each n-gram, (N,), from that of the n-gram without its first token."""
-        order = np.argsort(keys)  # neighbours are found near each other: several times as fast
+        order = np.argsort(keys)  # sorted look-ups are several times as fast
         ordered = keys[order]
         place, known = _find(self.keys, ordered)
         probability = np.where(known, self.shares[place], 0.0)
@@ -42,9 +42,9 @@ class KneserNeyTrigrams:
     """Interpolated, modified Kneser-Ney smoothing of trigrams.
 
     Kneser and Ney 1995, "Improved backing-off for m-gram language modeling"; with the three discounts of Chen and
-    Goodman 1999, "An empirical study of smoothing techniques for language modeling". Shorter n-grams count in how many
-    contexts they occur, and under the unigrams lies a uniform distribution over all ids, so no token has probability 0.
-    Two ``<bos>`` stand before each row.
+    Goodman 1999, "An empirical study of smoothing techniques for language modeling". Shorter n-grams count the
+    contexts in which they occur, and the unigrams back off to a uniform distribution over all ids, so no token has
+    probability 0. Two ``<bos>`` precede each row.
 
     Args:
         rows: the training text.
@@ -59,7 +59,7 @@ class KneserNeyTrigrams:
         bigrams, counts = np.unique(trigrams % size**2, return_counts=True)
         self.bigrams = _smooth(bigrams, counts, size)
         unigrams, counts = np.unique(bigrams % size, return_counts=True)
-        last = _smooth(unigrams, counts, size)  # their one context is the empty one
+        last = _smooth(unigrams, counts, size)  # their only context is the empty one
         self.unigrams = np.full(size, last.given_away[0] / size)  # (V,)
         self.unigrams[unigrams] += last.shares
 
@@ -79,14 +79,14 @@ class KneserNeyTrigrams:
 
 
 def too_large(tokens: int, vocab_size: int) -> str | None:
-    """Return why so many tokens are not counted, or None."""
+    """Return why this many tokens are not counted, or None."""
     if tokens > MOST_TOKENS:
         return f"{tokens:,} tokens are more than {MOST_TOKENS:,}"
     return f"{vocab_size:,} ids are more than {MOST_IDS:,}" if vocab_size > MOST_IDS else None
 
 
 def discounts(counts: np.ndarray) -> tuple[float, float, float]:
-    """Return what is taken from n-grams seen once, twice and more often (Chen and Goodman 1999, equation 26)."""
+    """Return the discounts of n-grams seen once, twice and more often (Chen and Goodman 1999, equation 26)."""
     once, twice, thrice, four = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if not (once and twice and thrice and four):
         return FALLBACK

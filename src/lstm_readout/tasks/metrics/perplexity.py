@@ -1,6 +1,6 @@
-"""Other ways to score a text than one long pass: a language model and the rows to predict go in, mean losses come out.
+"""Ways to score a text other than one long pass: a language model and the rows to predict go in, mean losses come out.
 
-Each scores every token once, in nats per token, and leaves the model as it was.
+Each scores every token once, in nats per token, and leaves the model unchanged.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from lstm_readout.tasks.metrics.predictions import ScoredRows
 from lstm_readout.tokenizer import UNK, TextTokenizer
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
-TOKENS_OF_A_BATCH = 2**14
-LOOKED_AT = 2**16  # tokens, by which is judged whether a text can be read back
+BATCH_TOKENS = 2**14
+DECODED_TOKENS = 2**16  # tokens that decide whether a text can be decoded exactly
 
 
 @dataclass(frozen=True)
 class DynamicEvaluation:
-    """How the weights follow the text that is scored.
+    """How the weights adapt to the text that is scored.
 
     Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models", with plain gradient descent: after a window is
     scored, ``w += decay * (trained - w) - lr * gradient``.
 
     Args:
         lr: step size; None: no dynamic evaluation.
-        window: tokens of a step. They are scored before anything is learned from them.
-        decay: share of the way back to the trained weights, at each step.
+        window: tokens per step. They are scored before the model learns from them.
+        decay: share of the way back to the trained weights at each step.
 
     Raises:
         UserError: for a value out of range.
@@ -59,7 +59,7 @@ class DynamicEvaluation:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> DynamicEvaluation:
-        """Return the settings of a mapping, as a configuration has them; refuse a name that is none of them."""
+        """Return the settings of a mapping from a configuration; refuse unknown names."""
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
@@ -68,15 +68,15 @@ class DynamicEvaluation:
 
 
 def fresh_loss(model: Any, rows: ScoredRows, every: int, device: torch.device) -> float:
-    """Return the mean loss where the state is zero again after every ``every`` tokens, as if the text began there.
+    """Return the mean loss with the state reset to zeros every ``every`` tokens, as if the text started there.
 
-    That is how a transformer with a context of so many tokens is scored in windows side by side: on average it sees
-    half of its context, as here. The first input of a window is the token before it.
+    A transformer with a context of this many tokens is scored like this in adjacent windows: on average it sees half of
+    its context. The first input of a window is the token before it.
 
     Args:
         model: has ``LanguageModel.loss``.
         rows: what to predict.
-        every: tokens of a window; the last of each row is shorter.
+        every: tokens per window; the last window of each row may be shorter.
         device: where the model is.
     """
     total = 0.0
@@ -88,16 +88,16 @@ def fresh_loss(model: Any, rows: ScoredRows, every: int, device: torch.device) -
 
 
 def dynamic_loss(model: LanguageModel, rows: ScoredRows, how: DynamicEvaluation, device: torch.device) -> float:
-    """Return the mean loss where the weights learn from each window after it is scored.
+    """Return the mean loss when the weights learn from each window after it is scored.
 
-    A row is read from its beginning to its end, in one column. Each row begins with the trained weights and a zero
-    state, so that the order of documents moves nothing.
+    Each row is read from start to end, starting from the trained weights and a zero state, so the order of documents
+    does not matter.
     """
     adapted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     trained = [parameter.detach().clone() for parameter in adapted]
     total = 0.0
     try:
-        # Only in training has cuDNN a backward pass, and only without it has evaluation one
+        # cuDNN has a backward pass only in training mode; without cuDNN there is one in evaluation mode as well
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             for begin, end in zip(rows.offsets[:-1].tolist(), rows.offsets[1:].tolist(), strict=True):
                 _copy(adapted, trained)
@@ -110,21 +110,22 @@ def dynamic_loss(model: LanguageModel, rows: ScoredRows, how: DynamicEvaluation,
                     total += float(loss.detach()) * len(targets)
                     state = state.detach()
                     if part.stop < end:
-                        _follow(adapted, trained, torch.autograd.grad(loss, adapted, allow_unused=True), how)
+                        gradients = torch.autograd.grad(loss, adapted, allow_unused=True)
+                        _follow(adapted, trained, gradients, how.lr or 0.0, how.decay)
     finally:
         _copy(adapted, trained)
     return total / len(rows.targets)
 
 
 def units(rows: ScoredRows, texts: Sequence[str], bits_per_token: float) -> dict[str, float]:
-    """Return the loss in units that compare tokenizations.
+    """Return the loss in units that are comparable between tokenizers.
 
-    All bits of the split, those of each ``<eos>`` too, are divided by the UTF-8 bytes, or the code points, of its
-    texts as they were written; an ``<eos>`` counts as none.
+    All bits of the split, including those of each ``<eos>``, are divided by the UTF-8 bytes, or the code points, of the
+    original texts; an ``<eos>`` counts as none.
 
     Args:
         rows: what was predicted.
-        texts: the texts of the split, none of them cut.
+        texts: the texts of the split, none of them truncated.
         bits_per_token: the mean.
     """
     bits = bits_per_token * len(rows.targets)
@@ -135,13 +136,13 @@ def units(rows: ScoredRows, texts: Sequence[str], bits_per_token: float) -> dict
 
 
 def unk_share(rows: ScoredRows) -> float:
-    """Return which share of the predicted tokens is ``<unk>``: cheap to predict, whatever it stands for."""
+    """Return the share of ``<unk>`` among the predicted tokens: it is cheap to predict, whatever word it replaces."""
     return float(np.mean(rows.targets == UNK))
 
 
 def gives_back(tokenizer: TextTokenizer, column: Ragged, texts: Iterable[str]) -> bool:
-    """Return whether texts can be read from their tokens as they were written, judged by the first ``LOOKED_AT``."""
-    left = LOOKED_AT
+    """Return whether decoding restores the texts exactly, judged by the first ``DECODED_TOKENS`` tokens."""
+    left = DECODED_TOKENS
     for row, text in enumerate(texts):
         ids = column.row(row)[:-1]  # without <eos>
         read = tokenizer.decode(ids[:left].tolist())
@@ -156,7 +157,7 @@ def gives_back(tokenizer: TextTokenizer, column: Ragged, texts: Iterable[str]) -
 
 @contextmanager
 def at_work(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
-    """Have the model on a device and in eval mode; then as it was."""
+    """Put the model on a device and in eval mode; restore both on exit."""
     modes = {module: module.training for module in model.modules()}
     before = next(model.parameters()).device
     model.to(device).eval()
@@ -172,7 +173,7 @@ def _windows(rows: ScoredRows) -> Iterator[GenerateBatch]:
     inputs, targets = Ragged(rows.inputs, rows.offsets), Ragged(rows.targets, rows.offsets)
     order = np.argsort(-inputs.lengths, kind="stable")
     tokens = np.cumsum(inputs.lengths[order])
-    borders = np.searchsorted(tokens, np.arange(TOKENS_OF_A_BATCH, tokens[-1], TOKENS_OF_A_BATCH)) + 1
+    borders = np.searchsorted(tokens, np.arange(BATCH_TOKENS, tokens[-1], BATCH_TOKENS)) + 1
     for chosen in np.split(order, borders):
         if len(chosen):
             yield GenerateBatch(pack(inputs, chosen), pack(targets, chosen).data)
@@ -191,13 +192,13 @@ def _follow(
     adapted: list[torch.nn.Parameter],
     trained: list[Tensor],
     gradients: tuple[Tensor | None, ...],
-    how: DynamicEvaluation,
+    lr: float,
+    decay: float,
 ) -> None:
-    assert how.lr is not None
     for parameter, origin, gradient in zip(adapted, trained, gradients, strict=True):
-        parameter.lerp_(origin, how.decay)
+        parameter.lerp_(origin, decay)
         if gradient is not None:
-            parameter.add_(gradient, alpha=-how.lr)
+            parameter.add_(gradient, alpha=-lr)
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Which token is predicted after which: an encoded column goes in, inputs and targets come out, token by token.
 
-Every way to score a split (one long pass, fresh states, adapting weights, counts of trigrams) predicts these tokens and
-no others, so that their losses stand side by side.
+Every way to score a split (one long pass, reset states, dynamic evaluation, trigram counts) predicts exactly these
+tokens, so that their losses are comparable.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class ScoredRows(NamedTuple):
 
     @classmethod
     def of(cls, column: Ragged, stream: bool) -> ScoredRows:
-        """Return what is predicted of a column.
+        """Return the predictions of a column.
 
         Args:
             column: its rows end in ``<eos>``.
-            stream: all rows are one, ``<eos>`` between them is predicted, none at the end; else each row is a document
-                of its own, begins after ``<bos>``, and its ``<eos>`` is predicted.
+            stream: all rows form one, ``<eos>`` between them is predicted, none at the end. Otherwise each row is a
+                separate document that starts after ``<bos>``, and its ``<eos>`` is predicted.
         """
         if stream:
             tokens = join_stream(column)
@@ -40,7 +40,7 @@ class ScoredRows(NamedTuple):
         return cls(inputs, column.values, column.offsets)
 
     def cut(self, length: int) -> ScoredRows:
-        """Return the same predictions in rows of ``length`` tokens, the last of each old row shorter."""
+        """Return the same predictions in rows of ``length`` tokens; the last part of each old row may be shorter."""
         sizes = np.diff(self.offsets)
         parts = -(-sizes // length)  # (rows,)
         place = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
@@ -48,7 +48,7 @@ class ScoredRows(NamedTuple):
         return self._replace(offsets=np.append(starts, self.offsets[-1]))
 
     def before(self) -> np.ndarray:
-        """Return the token before each input, (tokens,): ``<bos>`` where a row begins."""
+        """Return the token before each input, (tokens,): ``<bos>`` at the start of a row."""
         earlier = np.empty_like(self.inputs)
         earlier[1:] = self.inputs[:-1]
         earlier[self.offsets[:-1]] = BOS

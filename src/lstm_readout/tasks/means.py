@@ -1,0 +1,50 @@
+"""Mean losses of batches go in, the mean over all of their predictions comes out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+Stage = Literal["train", "val", "test"]
+
+
+class RunningMean:
+    """A mean that is accumulated on the losses' own device, so that no step waits for it."""
+
+    def __init__(self) -> None:
+        self.total, self.number = torch.zeros(()), 0
+
+    def add(self, mean: Tensor, number: int) -> None:
+        """Add the mean of ``number`` more values."""
+        self.total = self.total.add_(mean.detach(), alpha=number) if self.number else mean.detach() * number
+        self.number += number
+
+    def take(self) -> tuple[Tensor, int]:
+        """Return the mean and the number of values it covers, and start again from none."""
+        taken = self.total / self.number, self.number
+        self.number = 0
+        return taken
+
+
+class SplitMeans(nn.Module):
+    """The mean loss of validation and of test, each over all batches of all processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.val, self.test = MeanMetric(), MeanMetric()
+
+    def add(self, stage: Stage, loss: Tensor, number: int) -> None:
+        """Add the mean loss of ``number`` predictions."""
+        self._of(stage).update(loss, weight=number)
+
+    def take(self, stage: Stage) -> float:
+        """Return the mean over all predictions, and start again from none."""
+        mean = float(self._of(stage).compute())
+        self._of(stage).reset()
+        return mean
+
+    def _of(self, stage: Stage) -> MeanMetric:
+        return self.val if stage == "val" else self.test
