@@ -47,7 +47,7 @@ def compare(config: DictConfig) -> None:
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=False))  # pyright: ignore[reportAssignmentType]
     config.trainer.default_root_dir = str(folder)
     if name == "generate":
-        config.data.stream = True
+        config.data.carry_state = True
     data = encoded_data(config)
     print_report(data.report)
     if held_out(data) not in data.columns:
@@ -130,7 +130,7 @@ def _probes(
             path = runs[variant.key, seed].path
             known = path.with_suffix(".probe.json")
             if not known.exists():
-                batched = data.batched(seed, **variant.config["data"])
+                batched = data.batched(seed, data.batching.updated(variant.config["data"]))
                 write_json(known, PROBES[task](path.with_suffix(".ckpt"), batched, config.rows))
             found[variant.name] = json.loads(known.read_text(encoding="utf-8"))
     return found

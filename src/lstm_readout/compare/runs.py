@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from lstm_readout.compare.statistics import bleu_statistic
 from lstm_readout.config.build import build_data, build_task
 from lstm_readout.data.batches import ClassifyBatch, TranslateBatch
-from lstm_readout.data.module import BATCHING, TextDataModule
+from lstm_readout.data.loaders import Batching
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.windows import StreamDataset, evaluation_stream, join_stream
 from lstm_readout.inference.decoding import translate
 from lstm_readout.tasks.base import Task
@@ -67,7 +68,8 @@ def perform(run: Run) -> None:
     keep_freed_memory()
     warnings.filterwarnings("ignore", ".*(`val_dataloader`|validation loop|max_epochs).*")
     config = OmegaConf.create(run.config)
-    data = encoded_data(config).batched(run.seed, **run.config["data"])
+    data = encoded_data(config)
+    data = data.batched(run.seed, data.batching.updated(run.config["data"]))
     seed_everything(run.seed, workers=True, verbose=False)
     task = build_task(config, data)
     trainer = instantiate(config.trainer, _partial_=True, _convert_="all")(
@@ -101,8 +103,8 @@ def held_out_rows(data: TextDataModule, number: int) -> Iterator[Any]:
     columns = data.columns[held_out(data)]
     total = len(columns["label"]) if "label" in columns else len(next(iter(columns.values())).lengths)  # pyright: ignore
     chosen = np.sort(np.random.default_rng(0).permutation(total)[:number])
-    for start in range(0, len(chosen), data.eval_batch_size):
-        yield data.batch_type.collate(columns, chosen[start : start + data.eval_batch_size])  # pyright: ignore
+    for start in range(0, len(chosen), data.batching.eval_batch_size):
+        yield data.batch_type.collate(columns, chosen[start : start + data.batching.eval_batch_size])  # pyright: ignore
 
 
 @torch.inference_mode()
@@ -110,7 +112,7 @@ def _scored(task: Task, data: TextDataModule, rows: int) -> Iterator[Any]:
     """Give the statistics of the held-out rows, batch after batch: each (B, k)."""
     if task.name == "generate":
         stream = join_stream(data.columns[held_out(data)]["text"])
-        yield stream_statistics(task, evaluation_stream(stream, data.window))
+        yield stream_statistics(task, evaluation_stream(stream, data.batching.window))
         return
     for batch in held_out_rows(data, rows):
         if isinstance(batch, ClassifyBatch):
@@ -136,7 +138,7 @@ _encoded: dict[str, TextDataModule] = {}  # of this process: reading and encodin
 def encoded_data(config: DictConfig) -> TextDataModule:
     """Return the data of a configuration, which this process reads once for all runs on it."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # pyright: ignore[reportAssignmentType]
-    rows = {key: value for key, value in plain["data"].items() if key not in BATCHING}
+    rows = {key: value for key, value in plain["data"].items() if key not in Batching.names()}
     roles = dict(get_class(config.task._target_).roles)
     begun = [plain.get(name) for name in ("init_tokenizer", "init_from")]
     key = json.dumps([rows, plain["tokenizer"], begun[0] and begun, roles, plain["seed"]], sort_keys=True)

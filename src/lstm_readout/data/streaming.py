@@ -16,8 +16,10 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from torch.utils.data import IterableDataset, get_worker_info
 
+from lstm_readout.data.corpus import Corpus
 from lstm_readout.data.encoding import encode_texts, lengths_of
-from lstm_readout.data.samplers import draw_batches, ranks
+from lstm_readout.data.samplers import Position, draw_batches, ranks
+from lstm_readout.data.sources import SPLITS
 from lstm_readout.data.windows import StreamDataset, join_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import Vocabulary
@@ -72,10 +74,38 @@ class TrainingRows:
             if split != "train" or not full:
                 splits[split].append(row)
                 characters += sum(map(len, row.values())) if split == "train" else 0
-        return {split: as_dataset(found, split) for split, found in splits.items()}
+        return {split: _as_dataset(found, split) for split, found in splits.items()}
 
 
-def as_dataset(rows: list[Row], split: str) -> Dataset:
+class StreamedCorpus:
+    """A corpus whose training split is read row by row, and whose other splits fit in memory.
+
+    Args:
+        corpus: what to read.
+
+    Raises:
+        UserError: there is nothing to stream, or no training split.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.max_rows, self.others = corpus.max_rows, corpus.open()
+        train = self.others.pop("train")
+        shares = {split: share for split, share in corpus.shares.items() if split not in self.others}
+        self.train = TrainingRows(train, shares, corpus.max_rows)
+
+    def head(self, fit_rows: int) -> dict[str, Dataset]:
+        """Return the head of the training split, ``fit_rows`` at most, and the other splits.
+
+        Raises:
+            UserError: a split has no rows.
+        """
+        splits = self.train.begin(fit_rows)
+        for split, rows in self.others.items():
+            splits[split] = _as_dataset(list(islice(rows, self.max_rows)), split)
+        return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _as_dataset(rows: list[Row], split: str) -> Dataset:
     """Return the rows of a split in memory.
 
     Raises:
@@ -99,7 +129,7 @@ class StreamedBatches(IterableDataset):
         seed: the order of epoch e follows from (seed, e).
         window: if given, each block is one continuous stream in ``batch_size`` columns, in windows of so many steps;
             blocks stay in order, and each starts from a zero state.
-        resume_at: (epoch, batches of it that this process has done already).
+        resume_at: where to begin.
 
     Raises:
         UserError: at iteration, for several readers of what one must read alone.
@@ -117,13 +147,13 @@ class StreamedBatches(IterableDataset):
         buffer: int,
         seed: int,
         window: int | None = None,
-        resume_at: tuple[int, int] = (0, 0),
+        resume_at: Position = Position(),
     ) -> None:
         super().__init__()
         self.rows, self.vocabulary, self.batch_type = rows, vocabulary, batch_type
         self.batch_size, self.max_tokens, self.pool, self.buffer = batch_size, max_tokens, pool, buffer
         self.seed, self.window, self.resume_at = seed, window, resume_at
-        self.epoch = resume_at[0]  # Lightning asks for the first batch of a run before it sets the epoch
+        self.epoch = resume_at.epoch  # Lightning asks for the first batch of a run before it sets the epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch; workers start after it."""
@@ -135,7 +165,7 @@ class StreamedBatches(IterableDataset):
         rank, processes = ranks()
         readers = processes * workers
         self._check(readers)
-        done = self.resume_at[1] if self.resume_at[0] == self.epoch else 0
+        done = self.resume_at.batches if self.resume_at.epoch == self.epoch else 0
         # The loader begins with worker 0, also where another one's turn comes next
         number = 0 if worker is None else (worker.id + done) % workers
         made = 0  # batches of this worker
@@ -159,7 +189,7 @@ class StreamedBatches(IterableDataset):
     def _check(self, readers: int) -> None:
         if readers > 1 and self.window is not None:
             raise UserError(
-                "data.stream=true: one stream is read by one process. Set trainer.devices=1 and data.num_workers=0."
+                "data.carry_state=true: one stream is read by one process. Set trainer.devices=1 and data.num_workers=0."
             )
         if readers > 1 and self.max_tokens is not None:
             raise UserError(
