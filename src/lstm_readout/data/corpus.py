@@ -37,8 +37,7 @@ class Corpus:
     """The data of a run; the fields are described at ``TextDataModule``.
 
     Args:
-        alone: the split that a lone file is.
-        train: whether there must be a training split.
+        train: whether there must be a training split; a lone file is that split, else the test split.
     """
 
     roles: Mapping[str, Role]
@@ -53,7 +52,6 @@ class Corpus:
     holdout: Literal["random", "last"] = "random"
     max_rows: int | None = None
     seed: int = 0
-    alone: Literal["train", "test"] = "train"
     train: bool = True
 
     def __post_init__(self) -> None:
@@ -145,7 +143,7 @@ class Corpus:
         folder = local_folder(self.name) if self.path is None else Path(self.path).expanduser()
         files = {split: file for split, file in self.files.items() if file is not None}
         if folder is not None:
-            return (files, folder) if files else (find_files(folder, self.alone), Path())
+            return (files, folder) if files else (find_files(folder, "train" if self.train else "test"), Path())
         if self.hub is not None:
             return None
         if files:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from lstm_readout.data.batches import Columns, RowDataset
 from lstm_readout.data.encoding import lengths_of
-from lstm_readout.data.samplers import POOL, LengthBatchSampler, Position
+from lstm_readout.data.samplers import POOL, START, LengthBatchSampler, Position
 from lstm_readout.data.streaming import Row, StreamedBatches
 from lstm_readout.data.windows import StreamDataset, StreamSampler, evaluation_stream
 from lstm_readout.errors import UserError
@@ -62,16 +62,79 @@ class Batching:
         return replace(self, **{name: arguments[name] for name in self.names() & arguments.keys()})
 
 
-class Loading(NamedTuple):
-    """What all loaders of a data module share."""
+class Loaders(NamedTuple):
+    """Makes the loaders of one data module.
+
+    Args:
+        batching: how rows are grouped.
+        seed: decides their order.
+        resume_at: where training begins.
+        pin_memory: whether batches go to a GPU.
+    """
 
     batching: Batching
     seed: int
-    resume_at: Position  # of the training split
+    resume_at: Position
     pin_memory: bool
 
-    def loader(self, batches: Any, **options: Any) -> DataLoader:
-        """Return a loader of items that are whole batches."""
+    def rows(
+        self,
+        columns: Columns,
+        batch_type: Any,
+        *,
+        train: bool,
+        encode: Callable[[dict[str, list[str]]], Columns] | None = None,
+    ) -> DataLoader:
+        """Return a loader of batches of rows of similar length.
+
+        Args:
+            columns: of one split (see ``lstm_readout.data.batches``).
+            batch_type: its ``collate`` makes the batch.
+            train: whether to shuffle.
+            encode: see ``RowDataset``.
+        """
+        return self._loader(RowDataset(columns, batch_type, encode), batch_sampler=self.sampler(columns, train=train))
+
+    def sampler(self, columns: Columns, *, train: bool) -> LengthBatchSampler:
+        """Return what chooses the rows of each batch."""
+        return LengthBatchSampler(
+            lengths_of(columns),
+            batch_size=self.batching.batch_size if train else self.batching.eval_batch_size,
+            max_tokens=self.batching.max_tokens,
+            pool=self.batching.pool,
+            shuffle=train,
+            seed=self.seed,
+            resume_at=self.resume_at if train else START,
+        )
+
+    def windows(self, tokens: np.ndarray, *, train: bool) -> DataLoader:
+        """Return a loader of the windows of one stream: (N + 1,) tokens, each predicted from those before it."""
+        if train:
+            windows = StreamDataset(tokens, columns=self.batching.batch_size, window=self.batching.window)
+        else:
+            windows = evaluation_stream(tokens)
+        sampler = StreamSampler(len(windows), self.resume_at if train else START)
+        return self._loader(windows, batch_size=None, sampler=sampler)
+
+    def streamed(self, rows: Iterable[Row], vocabulary: Vocabulary, batch_type: Any, *, buffer: int) -> DataLoader:
+        """Return a loader of a training split that is read from disk in every epoch (see ``StreamedBatches``)."""
+        batches = StreamedBatches(
+            rows,
+            vocabulary,
+            batch_type,
+            batch_size=self.batching.batch_size,
+            max_tokens=self.batching.max_tokens,
+            pool=self.batching.pool,
+            buffer=buffer,
+            seed=self.seed,
+            window=self.batching.window if self.batching.carry_state else None,
+            resume_at=self.resume_at,
+        )
+        loader = self._loader(batches, batch_size=None)
+        loader.sampler.set_epoch = batches.set_epoch  # pyright: ignore  # Lightning looks for it there
+        return loader
+
+    def _loader(self, batches: Any, **options: Any) -> DataLoader:
         return DataLoader(
             batches,
             collate_fn=_unchanged,
@@ -81,75 +144,6 @@ class Loading(NamedTuple):
             pin_memory=self.pin_memory,
             **options,
         )
-
-
-def row_loader(
-    columns: Columns,
-    batch_type: Any,
-    loading: Loading,
-    *,
-    train: bool,
-    encode: Callable[[dict[str, list[str]]], Columns] | None = None,
-) -> DataLoader:
-    """Return a loader of batches of rows of similar length.
-
-    Args:
-        columns: of one split (see ``lstm_readout.data.batches``).
-        batch_type: its ``collate`` makes the batch.
-        loading: what all loaders share.
-        train: whether rows are shuffled.
-        encode: see ``RowDataset``.
-    """
-    sampler = length_sampler(columns, loading, train=train)
-    return loading.loader(RowDataset(columns, batch_type, encode), batch_sampler=sampler)
-
-
-def length_sampler(columns: Columns, loading: Loading, *, train: bool) -> LengthBatchSampler:
-    """Return what chooses the rows of each batch."""
-    batching = loading.batching
-    return LengthBatchSampler(
-        lengths_of(columns),
-        batch_size=batching.batch_size if train else batching.eval_batch_size,
-        max_tokens=batching.max_tokens,
-        pool=batching.pool,
-        shuffle=train,
-        seed=loading.seed,
-        resume_at=loading.resume_at if train else Position(),
-    )
-
-
-def window_loader(tokens: np.ndarray, loading: Loading, *, train: bool) -> DataLoader:
-    """Return a loader of the windows of one stream: (N + 1,) tokens, each predicted from the one before it."""
-    batching = loading.batching
-    windows = (
-        StreamDataset(tokens, columns=batching.batch_size, window=batching.window)
-        if train
-        else evaluation_stream(tokens)
-    )
-    sampler = StreamSampler(len(windows), loading.resume_at if train else Position())
-    return loading.loader(windows, batch_size=None, sampler=sampler)
-
-
-def streamed_loader(
-    rows: Iterable[Row], vocabulary: Vocabulary, batch_type: Any, loading: Loading, *, buffer: int
-) -> DataLoader:
-    """Return a loader of a training split that is read from disk in every epoch (see ``StreamedBatches``)."""
-    batching = loading.batching
-    batches = StreamedBatches(
-        rows,
-        vocabulary,
-        batch_type,
-        batch_size=batching.batch_size,
-        max_tokens=batching.max_tokens,
-        pool=batching.pool,
-        buffer=buffer,
-        seed=loading.seed,
-        window=batching.window if batching.carry_state else None,
-        resume_at=loading.resume_at,
-    )
-    loader = loading.loader(batches, batch_size=None)
-    loader.sampler.set_epoch = batches.set_epoch  # pyright: ignore  # Lightning looks for it there
-    return loader
 
 
 def check_positive(key: str, value: int | None) -> None:

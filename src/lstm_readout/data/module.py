@@ -1,8 +1,7 @@
 """The data module of all tasks: the description of a corpus goes in, loaders of packed batches come out.
 
-``setup`` reads the splits, fits tokenizers and labels on the training split alone, and encodes; the result is cached on
-disk. The task names the roles that it needs and its type of batch; this file knows no task and no model.
-How a batch is made: ``loaders.py``, ``samplers.py``, ``batches.py``.
+``setup`` reads the splits, fits tokenizers and labels on the training split alone, and encodes; the result is cached.
+The task names its roles and its type of batch. How a batch is made: ``loaders.py``, ``samplers.py``, ``batches.py``.
 """
 
 from __future__ import annotations
@@ -21,16 +20,8 @@ from lstm_readout.data.batches import Columns, GenerateBatch, moved
 from lstm_readout.data.cache import cached, fingerprint
 from lstm_readout.data.corpus import Corpus, Role
 from lstm_readout.data.encoding import Encoded, columns_of, encode_again, encode_corpus, fit_vocabulary
-from lstm_readout.data.loaders import (
-    Batching,
-    Loading,
-    check_positive,
-    length_sampler,
-    row_loader,
-    streamed_loader,
-    window_loader,
-)
-from lstm_readout.data.samplers import POOL, Position
+from lstm_readout.data.loaders import Batching, Loaders, check_positive
+from lstm_readout.data.samplers import POOL, START, Position
 from lstm_readout.data.streaming import StreamedCorpus
 from lstm_readout.data.windows import checked_stream
 from lstm_readout.errors import UserError
@@ -43,8 +34,7 @@ class TextDataModule(LightningDataModule):
     Args:
         roles: role -> ``text``, ``label`` or ``labels`` (one per word); what the task needs.
         batch_type: the batch of the task (see ``lstm_readout.data.batches``).
-        tokenizer: texts -> tokenizer; called once per text role, with its training texts. Not needed with a
-            ``vocabulary``.
+        tokenizer: training texts of a role -> its tokenizer. Not needed with a ``vocabulary``.
         name: the corpus in messages; ``sample`` is generated.
         path: a file, or a folder with ``train.*`` and, optionally, ``validation.*`` and ``test.*``.
         files: split -> file, or split -> {column: file} for parallel text; relative to ``path`` or the local copy.
@@ -57,8 +47,7 @@ class TextDataModule(LightningDataModule):
         max_labels: a label column with more distinct values is refused: it is probably text.
         joint_tokenizer: one tokenizer for all text roles, fitted on the texts of all.
         cache: save the encoded corpus on disk, and read it from there (see ``lstm_readout.data.cache``).
-        streaming: read the training split from disk in every epoch, never all of it into memory; validation and test
-            are in memory.
+        streaming: read the training split from disk in every epoch; validation and test stay in memory.
         shuffle_buffer: rows per worker of a streamed split that are shuffled and grouped by length together.
         fit_rows: tokenizers and labels are fitted on this many first rows of a streamed split.
         batch_size, eval_batch_size, max_tokens, pool, carry_state, window, num_workers: see ``Batching``.
@@ -121,7 +110,6 @@ class TextDataModule(LightningDataModule):
             holdout=holdout,
             max_rows=max_rows,
             seed=seed,
-            alone="train" if fitted_here else "test",
             train=fitted_here,
         )
         self.batching = Batching(
@@ -133,12 +121,11 @@ class TextDataModule(LightningDataModule):
             window=window,
             num_workers=num_workers,
         )
-        self.roles, self.batch_type, self.seed = roles, batch_type, seed
+        self.roles, self.batch_type, self.seed, self.streaming = roles, batch_type, seed, streaming and fitted_here
         self._fit_tokenizer, self._given_vocabulary = tokenizer, vocabulary
         self._joint_tokenizer, self._max_labels, self._cache = joint_tokenizer, max_labels, cache
-        self.streaming = streaming and fitted_here
         self._shuffle_buffer, self._fit_rows = shuffle_buffer, fit_rows
-        self._resume_at = Position()
+        self._resume_at = START
 
     @property
     def carry_state(self) -> bool:
@@ -167,15 +154,11 @@ class TextDataModule(LightningDataModule):
         if self.carry_state and self.batch_type is not GenerateBatch:
             # A corpus without this task's columns is the greater mistake: reading reports it
             _ = self.corpus.open() if self.streaming else self.corpus.read()
-            raise UserError(
-                "data.carry_state=true: only task=generate reads a continuous stream. Set data.carry_state=false."
-            )
+            raise UserError("data.carry_state=true: only task=generate carries states. Set data.carry_state=false.")
         if self.streaming:
             return self._encode(self._stream.head(self._fit_rows), {})
-        name = None
-        if self._cache:
-            options = {"joint_tokenizer": self._joint_tokenizer, "max_labels": self._max_labels}
-            name = fingerprint(self.corpus.contents() | options, self._given_vocabulary or self._fit_tokenizer)
+        options, learned = [self._joint_tokenizer, self._max_labels], self._given_vocabulary or self._fit_tokenizer
+        name = fingerprint(self.corpus.contents() | {"options": options}, learned) if self._cache else None
         return cached(name, lambda: self._encode(*self.corpus.read()))
 
     @property
@@ -205,7 +188,7 @@ class TextDataModule(LightningDataModule):
         if self.streaming:
             report["streamed"] = {"train": len(self.encoded.splits["train"])}
         elif "train" in self.columns and not self.carry_state:
-            sampler = length_sampler(self.columns["train"], self._loading, train=True)
+            sampler = self._loaders.sampler(self.columns["train"], train=True)
             report["batches"] = {"number": len(sampler), "fill": sampler.fill()}
         return report
 
@@ -213,9 +196,8 @@ class TextDataModule(LightningDataModule):
         """Batches of the training split, in a new order each epoch."""
         if not self.streaming:
             return self._loader("train")
-        return streamed_loader(
-            self._stream.train, self.vocabulary, self.batch_type, self._loading, buffer=self._shuffle_buffer
-        )
+        rows, buffer = self._stream.train, self._shuffle_buffer
+        return self._loaders.streamed(rows, self.vocabulary, self.batch_type, buffer=buffer)
 
     def val_dataloader(self) -> DataLoader | list:
         """Batches of the validation split; an empty list if there is none."""
@@ -241,24 +223,24 @@ class TextDataModule(LightningDataModule):
         return batch if device.type == "cpu" else moved(batch, device)
 
     @property
-    def _loading(self) -> Loading:
+    def _loaders(self) -> Loaders:
         on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return Loading(self.batching, self.seed, self._resume_at, pin_memory=on_cuda)
+        return Loaders(self.batching, self.seed, self._resume_at, pin_memory=on_cuda)
 
     def _loader(self, split: str) -> DataLoader:
         train = split == "train"
         resamples = train and any(tokenizer.resamples for tokenizer in self.vocabulary.tokenizers.values())
         if self.carry_state:
             tokens = checked_stream(self.columns[split]["text"], f"the {split} split of {self.corpus.name}", resamples)
-            return window_loader(tokens, self._loading, train=train)
+            return self._loaders.windows(tokens, train=train)
         encode = partial(encode_again, vocabulary=self.vocabulary) if resamples else None
-        return row_loader(self.columns[split], self.batch_type, self._loading, train=train, encode=encode)
+        return self._loaders.rows(self.columns[split], self.batch_type, train=train, encode=encode)
 
     def _encode(self, texts: Mapping[str, Dataset], ceiling: dict[str, float]) -> Encoded:
-        vocabulary = self._given_vocabulary
-        if vocabulary is None:
-            options = {"joint": self._joint_tokenizer, "max_labels": self._max_labels, "where": self.corpus.name}
-            vocabulary = fit_vocabulary(texts["train"], self.roles, self._fit_tokenizer, **options)
+        options = {"joint": self._joint_tokenizer, "max_labels": self._max_labels, "where": self.corpus.name}
+        vocabulary = self._given_vocabulary or fit_vocabulary(
+            texts["train"], self.roles, self._fit_tokenizer, **options
+        )
         return encode_corpus(texts, self.roles, vocabulary, ceiling)
 
     @cached_property

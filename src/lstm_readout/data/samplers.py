@@ -25,6 +25,9 @@ class Position(NamedTuple):
     batches: int = 0  # of this epoch that are done already
 
 
+START = Position()
+
+
 class EpochSampler(Sampler):
     """An order that depends on the epoch alone, and that a resumed run can enter in the middle.
 
@@ -82,7 +85,7 @@ class LengthBatchSampler(EpochSampler):
         pool: int = POOL,
         shuffle: bool,
         seed: int = 0,
-        resume_at: Position = Position(),
+        resume_at: Position = START,
     ) -> None:
         super().__init__(resume_at)
         self.lengths = lengths.reshape(len(lengths), -1)

@@ -18,7 +18,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from lstm_readout.data.corpus import Corpus
 from lstm_readout.data.encoding import encode_texts, lengths_of
-from lstm_readout.data.samplers import Position, draw_batches, ranks
+from lstm_readout.data.samplers import START, Position, draw_batches, ranks
 from lstm_readout.data.sources import SPLITS
 from lstm_readout.data.windows import StreamDataset, join_stream
 from lstm_readout.errors import UserError
@@ -147,7 +147,7 @@ class StreamedBatches(IterableDataset):
         buffer: int,
         seed: int,
         window: int | None = None,
-        resume_at: Position = Position(),
+        resume_at: Position = START,
     ) -> None:
         super().__init__()
         self.rows, self.vocabulary, self.batch_type = rows, vocabulary, batch_type
@@ -189,7 +189,8 @@ class StreamedBatches(IterableDataset):
     def _check(self, readers: int) -> None:
         if readers > 1 and self.window is not None:
             raise UserError(
-                "data.carry_state=true: one stream is read by one process. Set trainer.devices=1 and data.num_workers=0."
+                "data.carry_state=true: one stream is read by one process. "
+                "Set trainer.devices=1 and data.num_workers=0."
             )
         if readers > 1 and self.max_tokens is not None:
             raise UserError(
