@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstm_readout.errors import UserError
+from lstm_readout.models.checkpoint import RENAMED
 
 METRICS, CARD = "metrics.json", "card.json"
 MEASURES = {"classify": "accuracy", "translate": "bleu", "generate": "loss"}
@@ -110,7 +111,7 @@ def hold_together(first: Record, other: Record, *, whole: bool) -> None:
     if whole or per_token:
         _same(first, other, "the kinds of tokenizer", _kinds)
     if whole:
-        settings, others = (dict(_flat(record.card["config"])) for record in (first, other))
+        settings, others = (_settings(record) for record in (first, other))
         for key in sorted(settings.keys() & others.keys() - set(NO_RECIPE)):  # a later version may know more keys
             if settings[key] != others[key] and not key.endswith("path"):
                 raise _apart(first, other, key, settings[key], others[key])
@@ -121,7 +122,8 @@ def recipe_of(overrides: Iterable[str]) -> str:
     changes = {}
     for override in overrides:
         key, _, value = override.partition("=")
-        changes[key.lstrip("+")] = value
+        key = key.lstrip("+")
+        changes[RENAMED.get(key, key)] = value
     name = changes.pop("experiment", NAMELESS)
     return " ".join([name, *(f"{key}={value}" for key, value in sorted(changes.items()) if key not in NO_RECIPE)])
 
@@ -195,6 +197,10 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _scored_rows(record: Record) -> str | None:
     return record.card["corpus"]["splits"].get(record.split, {}).get("sha256")
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    return {RENAMED.get(key, key): value for key, value in _flat(record.card["config"])}
 
 
 def _kinds(record: Record) -> dict[str, str]:

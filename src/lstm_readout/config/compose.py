@@ -20,8 +20,10 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lstm_readout.config.check import renamed
 from lstm_readout.config.signature import parameters_of
 from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.models.checkpoint import RENAMED
 
 
 @dataclass
@@ -72,6 +74,8 @@ class Composer:
 
     def _explain(self, override: Override, error: Exception, config: DictConfig | None) -> str:
         key, line = override.key_or_group, str(override.input_line)
+        if key in RENAMED:
+            return renamed(key, line.partition("=")[2])
         if isinstance(error, MissingConfigException) and error.options is not None:
             option = str(error.missing_cfg_file)
             name = option.removeprefix(f"{key}/")
