@@ -20,6 +20,8 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 
+STORED_SAMPLE = 100  # texts on which a subclass must do what a checkpoint stores
+
 
 class Encoded(NamedTuple):
     """A corpus that is ready to train on."""
@@ -68,14 +70,37 @@ def fit_vocabulary(
                     f"or allow so many: data.max_labels={len(labels)}."
                 )
     if joint:
-        tokenizer = fit_tokenizer([text for role in text_roles for text in train[role][:]])
+        tokenizer = _fitted(fit_tokenizer, [text for role in text_roles for text in train[role][:]])
         tokenizers = dict.fromkeys(text_roles, tokenizer)
     else:
-        tokenizers = {role: fit_tokenizer(train[role][:]) for role in text_roles}
+        tokenizers = {role: _fitted(fit_tokenizer, train[role][:]) for role in text_roles}
     for role, kind in roles.items():
         if kind == "labels":
             tokenizers[role] = TextTokenizer.train(train[role][:], kind="whitespace", vocab_size=None)
     return Vocabulary(tokenizers, labels)
+
+
+def _fitted(fit_tokenizer: Callable[[Iterable[str]], TextTokenizer], texts: list[str]) -> TextTokenizer:
+    """Fit a tokenizer, and return it as a checkpoint gives it back: a class of the user's own is not stored.
+
+    Raises:
+        UserError: it is no ``TextTokenizer``, or encodes or decodes by code that a checkpoint does not store.
+    """
+    tokenizer = fit_tokenizer(texts)
+    name = f"{type(tokenizer).__module__}.{type(tokenizer).__qualname__}"
+    if not isinstance(tokenizer, TextTokenizer):
+        raise UserError(f"tokenizer._target_: wanted a TextTokenizer, got {name}. Use TextTokenizer.from_backend(...).")
+    if type(tokenizer) is TextTokenizer:
+        return tokenizer
+    stored = TextTokenizer.from_dict(tokenizer.to_dict())
+    for text in texts[:STORED_SAMPLE]:
+        ids, again = (one.encode([text])[0].values.tolist() for one in (tokenizer, stored))
+        if ids != again or tokenizer.decode(ids) != stored.decode(ids):
+            raise UserError(
+                f"tokenizer._target_: {name} encodes or decodes by Python code of its own, which a checkpoint does not "
+                "store. Express it in the backend, and return TextTokenizer.from_backend(...)."
+            )
+    return stored
 
 
 def encode_texts(

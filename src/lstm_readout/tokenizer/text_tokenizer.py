@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -13,13 +13,14 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer.byte_alphabet import written
 from lstm_readout.tokenizer.checks import blocks, check_limit, check_training, not_unicode
 from lstm_readout.tokenizer.fit import Kind, fit
-from lstm_readout.tokenizer.from_file import Numbering, read
+from lstm_readout.tokenizer.from_file import Numbering, copied, read
 from lstm_readout.tokenizer.piece_cache import CUTS, PieceEncoder, encode_whole
 from lstm_readout.tokenizer.ragged import Ragged, ended, joined
 from lstm_readout.tokenizer.special_tokens import BOS, EOS, SPECIAL_TOKENS, UNK
 from lstm_readout.tokenizer.word_rules import SPLITTERS, encode_split, joiner, splitter
 
 Keep = Literal["start", "end"]
+TAKEN = {*get_args(Kind), *CUTS, *SPLITTERS, "file"}  # kinds that decide how texts are encoded
 
 
 class TextTokenizer:
@@ -147,6 +148,39 @@ class TextTokenizer:
         check_limit(max_length, keep)
         backend, special = read(path, {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token})
         return cls(backend, max_length, keep, kind="file", special=special, reverse=reverse)
+
+    @classmethod
+    def from_backend(
+        cls,
+        backend: Tokenizer,
+        *,
+        kind: str = "custom",
+        unk_token: str | None = None,
+        bos_token: str | None = None,
+        eos_token: str | None = None,
+        max_length: int | None = None,
+        keep: Keep = "start",
+        reverse: bool = False,
+    ) -> TextTokenizer:
+        """Take a ``tokenizers.Tokenizer`` that you built and trained: the way to a tokenizer of your own.
+
+        All of it must be in its JSON, for that is what a checkpoint stores; its ids are renumbered as by ``from_file``.
+
+        Args:
+            backend: a copy of it is taken.
+            kind: its name in reports.
+            unk_token, bos_token, eos_token: see ``from_file``.
+            max_length, keep, reverse: see the class.
+
+        Raises:
+            UserError: a part of the backend is Python code, a token that is needed is missing, or the name is taken.
+        """
+        check_limit(max_length, keep)
+        if kind in TAKEN:
+            raise UserError(f"tokenizer kind '{kind}': the name of a rule of lstm_readout. Choose another name.")
+        named = {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
+        backend, special = copied(backend, named)
+        return cls(backend, max_length, keep, kind=kind, special=special, reverse=reverse)
 
     def __len__(self) -> int:
         return self.backend.get_vocab_size() if self._numbering is None else len(self._numbering.theirs)
