@@ -8,7 +8,7 @@ Shapes: B rows; packed data is (tokens,).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow
@@ -35,6 +35,7 @@ class TextColumn:
 
 
 Column = Ragged | np.ndarray | TextColumn
+_Kind = TypeVar("_Kind", Ragged, np.ndarray, TextColumn)
 Columns = Mapping[str, Column]
 
 
@@ -67,7 +68,7 @@ class WrittenBatch(NamedTuple):
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> WrittenBatch:
         """Gather the rows' ``text``, as it was written, and ``label``."""
-        return cls(columns["text_text"][rows].tolist(), _labels(columns, rows))  # pyright: ignore
+        return cls(_texts(columns, "text", rows), _labels(columns, rows))
 
     @property
     def token_ids(self) -> list[str]:
@@ -113,7 +114,7 @@ class TranslateBatch(NamedTuple):
     def collate(cls, columns: Columns, rows: np.ndarray) -> TranslateBatch:
         """Gather the rows' ``source`` and ``target``."""
         target = _ids(columns, "target")
-        references = columns["target_text"][rows].tolist()  # pyright: ignore
+        references = _texts(columns, "target", rows)
         return cls(pack(_ids(columns, "source"), rows), pack(target, rows, BOS), pack(target, rows).data, references)
 
     @property
@@ -154,15 +155,24 @@ def _whole(part: Any) -> Any:
 
 
 def _ids(columns: Columns, role: str) -> Ragged:
-    column = columns[role]
-    assert isinstance(column, Ragged)
-    return column
+    return _column(columns, role, Ragged)
 
 
 def _labels(columns: Columns, rows: np.ndarray) -> Tensor:
-    labels = columns["label"]
-    assert isinstance(labels, np.ndarray)
-    return torch.from_numpy(labels[rows])
+    return torch.from_numpy(_column(columns, "label", np.ndarray)[rows])
+
+
+def _texts(columns: Columns, role: str, rows: np.ndarray) -> list[str]:
+    name = f"{role}_text"
+    texts = columns[name] if isinstance(columns[name], TextColumn) else _column(columns, name, np.ndarray)
+    return texts[rows].tolist()
+
+
+def _column(columns: Columns, name: str, kind: type[_Kind]) -> _Kind:
+    column = columns[name]
+    if not isinstance(column, kind):
+        raise TypeError(f"column '{name}': wanted {kind.__name__}, got {type(column).__name__}")
+    return column
 
 
 class RowDataset(Dataset):

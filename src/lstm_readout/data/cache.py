@@ -34,15 +34,15 @@ from lstm_readout.tokenizer.word_rules import versions
 
 log = logging.getLogger(__name__)
 
-CACHE_FOLDER = "LSTM_READOUT_CACHE"
-ABOUT = "about.json"  # everything but the rows
+_CACHE_FOLDER = "LSTM_READOUT_CACHE"
+_ABOUT = "about.json"  # everything but the rows
 _INSTALLED = {"site-packages", "dist-packages"}  # folders of other people's code
 
 
 def cache_root() -> Path:
     """Return the folder of all encoded corpora."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get(CACHE_FOLDER) or f"{home}/lstm-readout").expanduser()
+    return Path(os.environ.get(_CACHE_FOLDER) or f"{home}/lstm-readout").expanduser()
 
 
 def fingerprint(contents: Mapping[str, Any], learned: Any) -> str | None:
@@ -116,7 +116,7 @@ def _write(made: Encoded, folder: Path) -> None:
             "report": made.report,
             "ceiling": made.ceiling,
         }
-        (partial / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        (partial / _ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
         try:
             partial.rename(folder)
         except OSError:
@@ -127,7 +127,7 @@ def _write(made: Encoded, folder: Path) -> None:
 
 
 def _read(folder: Path) -> Encoded:
-    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
     splits = {split: Dataset.from_file(str(folder / f"{split}.arrow")) for split in about["splits"]}
     return Encoded(splits, Vocabulary.from_dict(about["vocabulary"]), about["report"], about["ceiling"])
 

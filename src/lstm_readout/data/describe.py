@@ -15,8 +15,8 @@ from lstm_readout.data.duplicates import Rows, contradictions, duplicates, leak
 from lstm_readout.tokenizer import EOS, UNK, TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 
-PERCENTILES = (5, 50, 95, 99)
-MOST_BINS = 40
+_PERCENTILES = (5, 50, 95, 99)
+_MOST_BINS = 40
 BLOCK = 2**22  # tokens that are counted at a time: a column may be a file larger than memory
 
 
@@ -92,7 +92,7 @@ def histograms(lengths: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     first = min(int(some.min()) for some in lengths.values())
     usual = max(int(_percentile(some, 99)) for some in lengths.values())
     last = min(max(int(some.max()) for some in lengths.values()), usual + (usual - first) // 4)
-    width = -(-(last - first + 1) // MOST_BINS)
+    width = -(-(last - first + 1) // _MOST_BINS)
     number = -(-(last - first + 1) // width)
     first = last + 1 - number * width  # so that the last bin ends where the texts do, above all at a cut
     counted = {}
@@ -118,7 +118,7 @@ def _numbers(column: Ragged, tokenizer: TextTokenizer) -> dict[str, Any]:
         "tokens": tokens,
         "length": {
             "min": int(lengths.min()),
-            **{f"p{percent}": int(_percentile(lengths, percent)) for percent in PERCENTILES},
+            **{f"p{percent}": int(_percentile(lengths, percent)) for percent in _PERCENTILES},
             "max": int(lengths.max()),
             "mean": float(lengths.mean()),
         },

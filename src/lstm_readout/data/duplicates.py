@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-EXAMPLES = 3
-SHORT = 90  # characters of an example
+_EXAMPLES = 3
+_SHORT = 90  # characters of an example
 
 
 class Rows(NamedTuple):
@@ -74,7 +74,7 @@ def leak(later: Rows, earlier: Rows, names: Sequence[str] = ()) -> dict[str, Any
     places = np.flatnonzero(found)
     _, first = np.unique(inputs[places], return_index=True)
     examples = []
-    for place in places[np.sort(first)[:EXAMPLES]]:
+    for place in places[np.sort(first)[:_EXAMPLES]]:
         row, earlier_row = int(place), int(np.flatnonzero(before == inputs[place])[0])
         example: dict[str, Any] = {"row": row, "earlier_row": earlier_row}
         example |= {role: shortened(column[row]) for role, column in later.texts.items()}
@@ -87,8 +87,8 @@ def leak(later: Rows, earlier: Rows, names: Sequence[str] = ()) -> dict[str, Any
 
 def shortened(text: str) -> str:
     """Return the beginning of a text on one line."""
-    line = " ".join(text[: 4 * SHORT].split())
-    return line if len(line) <= SHORT and len(text) <= 4 * SHORT else line[: SHORT - 3] + "..."
+    line = " ".join(text[: 4 * _SHORT].split())
+    return line if len(line) <= _SHORT and len(text) <= 4 * _SHORT else line[: _SHORT - 3] + "..."
 
 
 def _keys(texts: Sequence[str]) -> np.ndarray:

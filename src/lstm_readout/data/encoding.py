@@ -20,7 +20,7 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 
-STORED_SAMPLE = 100  # texts on which a subclass must do what a checkpoint stores
+_STORED_SAMPLE = 100  # texts on which a subclass must do what a checkpoint stores
 
 
 class Encoded(NamedTuple):
@@ -93,7 +93,7 @@ def _fitted(fit_tokenizer: Callable[[Iterable[str]], TextTokenizer], texts: list
     if type(tokenizer) is TextTokenizer:
         return tokenizer
     stored = TextTokenizer.from_dict(tokenizer.to_dict())
-    for text in texts[:STORED_SAMPLE]:
+    for text in texts[:_STORED_SAMPLE]:
         ids, again = (one.encode([text])[0].values.tolist() for one in (tokenizer, stored))
         if ids != again or tokenizer.decode(ids) != stored.decode(ids):
             raise UserError(

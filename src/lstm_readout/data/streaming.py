@@ -25,7 +25,7 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import Vocabulary
 
 HELD_OUT = 5000  # rows of a split that is held out of a stream: they are held in memory
-HEAD_CHARACTERS = 2**26  # of the head: texts may be long
+_HEAD_CHARACTERS = 2**26  # of the head: texts may be long
 
 Row = Mapping[str, str]  # role -> text or label
 
@@ -67,7 +67,7 @@ class TrainingRows:
         head = min(fit_rows, self.max_rows or fit_rows)
         characters = 0
         for number, row in enumerate(self.rows):
-            full = len(splits["train"]) >= head or characters > HEAD_CHARACTERS
+            full = len(splits["train"]) >= head or characters > _HEAD_CHARACTERS
             if full and number >= last:
                 break
             split = self.split_of(number)

@@ -16,7 +16,7 @@ def _byte_characters() -> list[str]:
 
 BYTE_CHARACTERS = _byte_characters()
 _BYTES = {character: number for number, character in enumerate(BYTE_CHARACTERS)}
-SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one of a text away
+_SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one of a text away
 _PART = re.compile("[\udc80-\udcff]")  # how Python's "surrogateescape" keeps a byte that is no character
 
 
@@ -34,8 +34,8 @@ def written(piece: str, decoder: decoders.Decoder | None) -> str:
     """
     if decoder is None:
         return piece
-    if piece.startswith(SPACE) and SPACE not in decoder.decode(["x", piece]):
-        return piece.replace(SPACE, " ")
+    if piece.startswith(_SPACE) and _SPACE not in decoder.decode(["x", piece]):
+        return piece.replace(_SPACE, " ")
     text = decoder.decode([piece])
     if "\ufffd" in text and all(character in _BYTES for character in piece):  # byte-level, and no whole character
         kept = bytes(_BYTES[character] for character in piece).decode("utf-8", errors="surrogateescape")

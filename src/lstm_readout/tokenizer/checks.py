@@ -11,7 +11,7 @@ from lstm_readout.tokenizer.fit import Kind
 
 SMALLEST = {"byte": 259, "bpe": 260, "unigram": 260}  # the special tokens, all bytes, and one to learn
 BLOCK_TEXTS, BLOCK_CHARACTERS = 1000, 4_000_000  # encoded together: encodings are far larger than the ids in them
-UNLIMITED = ("word", "whitespace", "basic_english", "char", "byte")  # a vocabulary that the texts themselves bound
+_UNLIMITED = ("word", "whitespace", "basic_english", "char", "byte")  # a vocabulary that the texts themselves bound
 
 
 def check_training(
@@ -23,7 +23,7 @@ def check_training(
     if byte_fallback and kind != "char":
         raise UserError(f"tokenizer.byte_fallback: only tokenizer=char has it, not {kind}. Leave it away.")
     smallest = 260 if kind == "char" and byte_fallback is not False else SMALLEST.get(kind, 4)
-    if vocab_size is None and kind not in UNLIMITED:
+    if vocab_size is None and kind not in _UNLIMITED:
         raise UserError(f"tokenizer.vocab_size: wanted a number for {kind}, got null.")
     if vocab_size is not None and vocab_size < smallest:
         raise UserError(f"tokenizer.vocab_size: wanted {smallest} or more for {kind}, got {vocab_size}.")

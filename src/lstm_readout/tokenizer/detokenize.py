@@ -13,11 +13,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-RARELY = 2  # at least twice as often together as apart; a quotation mark opens and closes, and stays between spaces
-ENOUGH = 2_000_000  # characters: the habit shows in fewer
-LETTER = r"[^\s\p{P}\p{S}\p{Nd}]|<unk>"  # classes of neighbours, as Oniguruma writes them
-DIGIT = r"\p{Nd}"
-NEVER = r" (?!.|\n) "  # matches nothing
+_RARELY = 2  # at least twice as often together as apart; a quotation mark opens and closes, and stays between spaces
+_ENOUGH = 2_000_000  # characters: the habit shows in fewer
+_LETTER = r"[^\s\p{P}\p{S}\p{Nd}]|<unk>"  # classes of neighbours, as Oniguruma writes them
+_DIGIT = r"\p{Nd}"
+_NEVER = r" (?!.|\n) "  # matches nothing
 
 
 class Spacing:
@@ -29,7 +29,7 @@ class Spacing:
 
     def watch(self, texts: Iterable[str]) -> Iterator[str]:
         """Give the texts on, and count in the first of them."""
-        left = ENOUGH
+        left = _ENOUGH
         for text in texts:
             if left > 0:
                 self.count(text[:left])
@@ -47,15 +47,15 @@ class Spacing:
         """Return the Oniguruma pattern of a space that is to be left out: of one that is rarely written."""
         apart, followers = _by_class(self.apart), defaultdict(list)
         for (one, other), often in sorted(_by_class(self.together).items()):
-            are_words = one in (LETTER, DIGIT) and other in (LETTER, DIGIT)
+            are_words = one in (_LETTER, _DIGIT) and other in (_LETTER, _DIGIT)
             of_unknown = one == ">" or other == "<"  # the brackets of <unk>, which counts as a word
-            if often > RARELY * apart[one, other] and not (are_words or of_unknown):
+            if often > _RARELY * apart[one, other] and not (are_words or of_unknown):
                 followers[one].append(other)
         leaders = defaultdict(list)
         for one, others in followers.items():
             leaders["|".join(others)].append(one)
         cases = [f"(?<={'|'.join(ones)}) (?={others})" for others, ones in leaders.items()]
-        return "|".join(cases) if cases else NEVER
+        return "|".join(cases) if cases else _NEVER
 
 
 def _by_class(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
@@ -70,5 +70,5 @@ def _class_of(character: str) -> str:
     """Return what a character counts as, in Oniguruma's words: a letter, a digit, or this very punctuation mark."""
     category = unicodedata.category(character)
     if category == "Nd":
-        return DIGIT
-    return re.escape(character) if category[0] in "PS" else LETTER
+        return _DIGIT
+    return re.escape(character) if category[0] in "PS" else _LETTER

@@ -20,10 +20,10 @@ from lstm_readout.tokenizer.special_tokens import SPECIAL_TOKENS, UNK
 Kind = Literal["word", "whitespace", "basic_english", "char", "byte", "bpe", "unigram", "wordpiece"]
 """The kinds of tokenizers that can be fitted; see ``docs/do/tokenizers.md``."""
 UNKNOWN = SPECIAL_TOKENS[UNK]
-NO_LIMIT = 10**9
-WORST = -1e6  # a score that no piece is taken for
-CONTINUING = "##"  # how WordPiece marks a piece that goes on with a word
-BLANK = " "  # no word holds one
+_NO_LIMIT = 10**9
+_WORST = -1e6  # a score that no piece is taken for
+_CONTINUING = "##"  # how WordPiece marks a piece that goes on with a word
+_BLANK = " "  # no word holds one
 
 
 def fit(
@@ -37,7 +37,7 @@ def fit(
 ) -> Tokenizer:
     """Return the backend of a ``kind`` fitted on ``texts``; the arguments are those of ``TextTokenizer.train``."""
     normalizer = normalizers.Lowercase() if lowercase else None
-    limits = {"vocab_size": vocab_size or NO_LIMIT, "min_frequency": min_frequency}
+    limits = {"vocab_size": vocab_size or _NO_LIMIT, "min_frequency": min_frequency}
     if kind == "byte":
         return _bytes(normalizer)
     if kind == "char":
@@ -106,7 +106,7 @@ def _unigrams(texts: Iterable[str], vocab_size: int, normalizer: normalizers.Nor
         texts, trainers.UnigramTrainer(vocab_size=vocab_size, unk_token=UNKNOWN, **_knowing_bytes())
     )
     # The trainer gives a special token the score 0, the best of all, and may learn it twice: "<eos>" is text like any
-    scores = dict.fromkeys(SPECIAL_TOKENS, WORST)
+    scores = dict.fromkeys(SPECIAL_TOKENS, _WORST)
     for piece, score in json.loads(learned.to_str())["model"]["vocab"]:
         scores.setdefault(piece, score)
     backend = _of_bytes(models.Unigram(list(scores.items()), unk_id=UNK), normalizer, cut)
@@ -138,7 +138,7 @@ def _words(
     lowercase: bool,
 ) -> Tokenizer:
     options: dict[str, Any] = {**limits, "special_tokens": SPECIAL_TOKENS, "show_progress": False}
-    trainer = trainers.WordPieceTrainer(**options, continuing_subword_prefix=CONTINUING)
+    trainer = trainers.WordPieceTrainer(**options, continuing_subword_prefix=_CONTINUING)
     if kind == "wordpiece":
         backend = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
         backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=lowercase)
@@ -165,11 +165,11 @@ def _words(
         vocab = {token: number for number, token in enumerate([*SPECIAL_TOKENS, *words])}
         backend.model = models.WordLevel(vocab, unk_token=UNKNOWN)
         backend.add_special_tokens(SPECIAL_TOKENS)
-    backend.decoder = joined(spacing, CONTINUING if kind == "wordpiece" else BLANK)
+    backend.decoder = joined(spacing, _CONTINUING if kind == "wordpiece" else _BLANK)
     return backend
 
 
-def joined(spacing: Spacing, prefix: str = BLANK) -> decoders.Decoder:
+def joined(spacing: Spacing, prefix: str = _BLANK) -> decoders.Decoder:
     """Return the decoder of words, written with spaces where the texts that were watched had some."""
     words = [decoders.WordPiece(prefix=prefix, cleanup=False), decoders.Fuse()]
     return decoders.Sequence([*words, decoders.Replace(Regex(spacing.pattern()), "")])
@@ -177,7 +177,7 @@ def joined(spacing: Spacing, prefix: str = BLANK) -> decoders.Decoder:
 
 # Python writes the last sigma of a word as ς (Unicode 3.13, Final_Sigma), the backend's Lowercase knows none of it
 _CASED = r"[\p{Cased}&&\P{Case_Ignorable}]"
-FINAL_SIGMA = normalizers.Replace(Regex(rf"{_CASED}\p{{Case_Ignorable}}*\KΣ(?!\p{{Case_Ignorable}}*{_CASED})"), "ς")
+_FINAL_SIGMA = normalizers.Replace(Regex(rf"{_CASED}\p{{Case_Ignorable}}*\KΣ(?!\p{{Case_Ignorable}}*{_CASED})"), "ς")
 
 # Python's str.split() takes these four for blanks, Rust does not
 BLANKS = normalizers.Replace(Regex(r"[\x1c-\x1f]"), " ")
@@ -188,4 +188,4 @@ def basic_english() -> normalizers.Normalizer:
     replaced = {"'": " '  ", '"': "", ".": " . ", "<br />": " ", ",": " , ", "(": " ( ", ")": " ) "}
     replaced |= {"!": " ! ", "?": " ? ", ";": " ", ":": " "}
     steps = [normalizers.Replace(old, new) for old, new in replaced.items()]
-    return normalizers.Sequence([FINAL_SIGMA, normalizers.Lowercase(), *steps, BLANKS])
+    return normalizers.Sequence([_FINAL_SIGMA, normalizers.Lowercase(), *steps, BLANKS])

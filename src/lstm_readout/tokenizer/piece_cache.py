@@ -18,7 +18,7 @@ from lstm_readout.tokenizer.ragged import Ragged
 
 Cut = Callable[[str], list[str]]
 MOST = 500_000  # pieces that are remembered, some 100 MB
-BORDER = "\ufdd0"  # a code point that is no character; a piece that holds one is encoded alone
+_BORDER = "\ufdd0"  # a code point that is no character; a piece that holds one is encoded alone
 TOGETHER = 500  # pieces that are encoded as one text
 FEW = 100  # pieces that are not worth a second backend
 
@@ -84,7 +84,7 @@ class PieceEncoder:
     @cached_property
     def _bordered(self) -> Tokenizer:
         backend = Tokenizer.from_str(self.backend.to_str())
-        backend.add_tokens([AddedToken(BORDER, normalized=False)])
+        backend.add_tokens([AddedToken(_BORDER, normalized=False)])
         return backend
 
     def _forget(self) -> None:
@@ -95,12 +95,12 @@ class PieceEncoder:
         new, self.numbers.new = self.numbers.new, []
         if not new:
             return
-        if len(new) < FEW or any(BORDER in piece for piece in new):
+        if len(new) < FEW or any(_BORDER in piece for piece in new):
             added = encode_whole(self.backend, new)
         else:  # many at once, for each call of the backend costs more than a piece
             parts = (new[i : i + TOGETHER] for i in range(0, len(new), TOGETHER))
-            ids = encode_whole(self._bordered, [BORDER.join([*part, ""]) for part in parts]).values
-            is_border = ids == self._bordered.token_to_id(BORDER)
+            ids = encode_whole(self._bordered, [_BORDER.join([*part, ""]) for part in parts]).values
+            is_border = ids == self._bordered.token_to_id(_BORDER)
             borders = np.flatnonzero(is_border)
             added = Ragged(ids[~is_border], np.concatenate(([0], borders - np.arange(len(borders)))))
         self.known = Ragged(

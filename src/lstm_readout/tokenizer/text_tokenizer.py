@@ -20,7 +20,7 @@ from lstm_readout.tokenizer.special_tokens import BOS, EOS, SPECIAL_TOKENS, UNK
 from lstm_readout.tokenizer.word_rules import SPLITTERS, encode_split, joiner, splitter
 
 Keep = Literal["start", "end"]
-TAKEN = {*get_args(Kind), *CUTS, *SPLITTERS, "file"}  # kinds that decide how texts are encoded
+_TAKEN = {*get_args(Kind), *CUTS, *SPLITTERS, "file"}  # kinds that decide how texts are encoded
 
 
 class TextTokenizer:
@@ -176,7 +176,7 @@ class TextTokenizer:
             UserError: a part of the backend is Python code, a token that is needed is missing, or the name is taken.
         """
         check_limit(max_length, keep)
-        if kind in TAKEN:
+        if kind in _TAKEN:
             raise UserError(f"tokenizer kind '{kind}': the name of a rule of lstm_readout. Choose another name.")
         named = {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         backend, special = copied(backend, named)

@@ -16,7 +16,7 @@ from lstm_readout.data.sources.row_stream import RowStream, refuse_twins
 from lstm_readout.data.sources.text_blocks import LONGEST_LINE, text_blocks
 from lstm_readout.errors import UserError
 
-LONGEST_CELL = 1 << 25  # characters: a whole book fits, and a quote that stays open does not fill the memory
+_LONGEST_CELL = 1 << 25  # characters: a whole book fits, and a quote that stays open does not fill the memory
 
 
 def cells(path: Path, separator: str, longest: int | None = None) -> Iterator[list[str]]:
@@ -25,7 +25,7 @@ def cells(path: Path, separator: str, longest: int | None = None) -> Iterator[li
     Raises:
         UserError: with the line where a row begins that cannot be read, or has more or fewer cells than the header.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))  # one for the whole process
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))  # one for the whole process
     blocks = (io.StringIO(text, newline="\n") for _, text in text_blocks(path, longest))
     reader = csv.reader(chain.from_iterable(blocks), delimiter=separator, strict=True)
     width, line = 0, 1

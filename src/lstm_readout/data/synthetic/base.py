@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 Rows = dict[str, list[str]]
-Option = TypeVar("Option")
+_Option = TypeVar("_Option")
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -28,7 +28,7 @@ def words_of(text: str) -> list[str]:
     return text.split()
 
 
-def pick(random: Random, options: Sequence[Option]) -> Option:
+def pick(random: Random, options: Sequence[_Option]) -> _Option:
     """Return one of the options, each as likely as the others."""
     return options[int(random.random() * len(options))]
 
@@ -38,7 +38,7 @@ def chance(random: Random, probability: float) -> bool:
     return random.random() < probability
 
 
-def shuffled(random: Random, items: Sequence[Option]) -> list[Option]:
+def shuffled(random: Random, items: Sequence[_Option]) -> list[_Option]:
     """Return the items in an order of chance."""
     rest = list(items)
     return [rest.pop(int(random.random() * len(rest))) for _ in items]

@@ -28,16 +28,16 @@ _QUALITIES = words_of("old small young tall quiet brown happy cold strange green
 _PREPOSITIONS = words_of("near behind beside under with")
 _ADVERBS = words_of("often quietly again today slowly outside")
 
-Rule = tuple[float, tuple[str, ...]]
+_Rule = tuple[float, tuple[str, ...]]
 
 
-def grammar_rules() -> dict[str, list[Rule]]:
+def grammar_rules() -> dict[str, list[_Rule]]:
     """The grammar: for each symbol the probability and the symbols or words of each way to write it out.
 
     A prepositional phrase comes before the relative clause and holds neither, and no word has two
     uses: so each sentence has one derivation, and its probability is the product of the choices made.
     """
-    rules: dict[str, list[Rule]] = {
+    rules: dict[str, list[_Rule]] = {
         "SENTENCE": [(0.5, (f"NOUN-PHRASE {number} 0", f"VERB-PHRASE {number} 0", ".")) for number in _NUMBERS],
         "ADJECTIVES": [(0.65, ()), (0.28, ("ADJECTIVE",)), (0.07, ("ADJECTIVE", "ADJECTIVE"))],
         "PLACE": [(0.8, ()), *((0.1, ("PREPOSITION", f"NOUN-GROUP {number}")) for number in _NUMBERS)],
@@ -55,11 +55,11 @@ def grammar_rules() -> dict[str, list[Rule]]:
     return rules
 
 
-def _phrase_rules(number: str, depth: int) -> dict[str, list[Rule]]:
+def _phrase_rules(number: str, depth: int) -> dict[str, list[_Rule]]:
     """The rules of the phrases that stand in ``depth`` relative clauses, for one grammatical number."""
     group, verb, verbs = (f"NOUN-GROUP {number}", "PLACE"), f"ACTS-ON {number}", f"VERB-PHRASE {number}"
     objects = [(0.2, (verb, f"NOUN-PHRASE {other} {depth}")) for other in _NUMBERS]
-    rules: dict[str, list[Rule]] = {
+    rules: dict[str, list[_Rule]] = {
         f"NOUN-PHRASE {number} {depth}": [(1.0, group)],
         f"{verbs} {depth}": [(0.4, (f"ACTS {number}",)), (0.2, (f"ACTS {number}", "ADVERB")), *objects],
     }
@@ -72,7 +72,7 @@ def _phrase_rules(number: str, depth: int) -> dict[str, list[Rule]]:
     return rules
 
 
-def _falling(words: Sequence[str]) -> list[Rule]:
+def _falling(words: Sequence[str]) -> list[_Rule]:
     """Rules for words of one kind, the first the most likely, as in a natural text; "" is no word."""
     weights = [1 / (rank + 2) for rank in range(len(words))]
     return [(weight / sum(weights), (word,) if word else ()) for weight, word in zip(weights, words, strict=True)]
@@ -96,7 +96,7 @@ def grammar(seed: int) -> Sample:
     return Sample(splits, {"loss": loss, "perplexity": math.exp(loss)})
 
 
-def derive(random: Random, rules: dict[str, list[Rule]], symbol: str) -> tuple[list[str], float]:
+def derive(random: Random, rules: dict[str, list[_Rule]], symbol: str) -> tuple[list[str], float]:
     """Write a symbol out; return its words and the log-probability of the choices made."""
     if symbol not in rules:
         return [symbol], 0.0
@@ -110,7 +110,7 @@ def derive(random: Random, rules: dict[str, list[Rule]], symbol: str) -> tuple[l
     return words, log_probability
 
 
-def _draw(random: Random, options: list[Rule]) -> Rule:
+def _draw(random: Random, options: list[_Rule]) -> _Rule:
     left = random.random()
     for option in options:
         left -= option[0]

@@ -25,7 +25,7 @@ from lstm_readout.tokenizer.text_tokenizer import Keep
 
 log = logging.getLogger(__name__)
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 class Part(NamedTuple):
@@ -44,7 +44,7 @@ def language_model_file(path: str | Path) -> Path:
     return path / "checkpoints" / "best.ckpt" if path.is_dir() else path
 
 
-def read_language_model(path: str | Path) -> Checkpoint:
+def _read_language_model(path: str | Path) -> Checkpoint:
     """Read the language model of a run folder or a checkpoint.
 
     Raises:
@@ -66,7 +66,7 @@ def tokenizer_of(
         path: a run folder or a checkpoint of ``task=generate``.
         max_length, keep: see ``TextTokenizer``.
     """
-    tokenizer = read_language_model(path).vocabulary.tokenizers["text"]
+    tokenizer = _read_language_model(path).vocabulary.tokenizers["text"]
     return TextTokenizer.from_dict(tokenizer.to_dict() | {"max_length": max_length, "keep": keep})
 
 
@@ -89,7 +89,7 @@ def move(path: str | Path, parts: Mapping[str, Part]) -> dict[str, Coverage]:
         UserError: no such file, a language model of the other direction, sizes that differ (all are named), or no token
             in common. Nothing is changed then.
     """
-    checkpoint = read_language_model(path)
+    checkpoint = _read_language_model(path)
     file = language_model_file(path)
     prefix = "encoder."
     weights = {name[len(prefix) :]: value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
@@ -132,7 +132,7 @@ def _sizes(weights: Mapping[str, Tensor], cell: str) -> dict[str, Any]:
     return {
         "cell": cell,
         "embedding_size": weights["embedding.weight"].shape[1],
-        "hidden_size": rows // GATES[cell],
+        "hidden_size": rows // _GATES[cell],
         "num_layers": sum(re.fullmatch(r"lstm\.rnn\.weight_hh_l\d+", name) is not None for name in weights),
         "proj_size": width if "lstm.rnn.weight_hr_l0" in weights else 0,
         "bias": "lstm.rnn.bias_hh_l0" in weights,

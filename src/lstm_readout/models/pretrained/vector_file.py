@@ -27,7 +27,7 @@ from lstm_readout.errors import UserError
 log = logging.getLogger(__name__)
 
 BLOCK = 1 << 20  # bytes
-TOO_LARGE = 1e30  # no word vector holds such a number, and it still fits into float32
+_TOO_LARGE = 1e30  # no word vector holds such a number, and it still fits into float32
 GIVE = "Give the text file of GloVe, fastText (.vec) or word2vec, gzip'd or not."
 
 
@@ -127,7 +127,7 @@ class VectorFile:
             raise self._malformed(number, line, f"a word and {self.size} numbers") from None
         if len(row) != self.size:
             raise self._malformed(number, line, f"a word and {self.size} numbers")
-        if not (np.abs(row) < TOO_LARGE).all():  # nan is not, either
+        if not (np.abs(row) < _TOO_LARGE).all():  # nan is not, either
             raise self._malformed(number, line, "finite numbers")
         return row.astype(np.float32)
 

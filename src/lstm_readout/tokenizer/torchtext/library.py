@@ -10,7 +10,7 @@ import torch
 
 from lstm_readout.errors import UserError
 
-INSTALL = 'pip install "lstm-readout[torchtext]"'
+_INSTALL = 'pip install "lstm-readout[torchtext]"'
 
 
 def load(module: str, key: str, instead: str) -> Any:
@@ -34,7 +34,7 @@ def load(module: str, key: str, instead: str) -> Any:
             found = "no torchtext"
         raise UserError(
             f"{key}: needs torchtext 0.18, whose compiled part loads beside torch 2.3 only; here are torch "
-            f"{torch.__version__} and {found}. In an environment of its own: {INSTALL} (Python 3.10 to 3.12). "
+            f"{torch.__version__} and {found}. In an environment of its own: {_INSTALL} (Python 3.10 to 3.12). "
             f"Without torchtext: {instead}."
         ) from error
 
