@@ -1,7 +1,7 @@
-"""Texts to ids, once: rows of role columns go in, one Arrow table a split and what was learned come out.
+"""Texts to ids, once: rows of role columns go in, one Arrow table per split and the vocabulary come out.
 
-The table of a split holds, beside each role as it was written, its ids: ``<role>_ids``, lists that end in ``<eos>``, or
-``<role>_id``, the number of a label.
+The table of a split has each role's text and its ids: ``<role>_ids``, lists that end in ``<eos>``, or ``<role>_id``,
+the number of a label.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _STORED_SAMPLE = 100  # texts on which a subclass must do what a checkpoint stor
 class Encoded(NamedTuple):
     """A corpus that is ready to train on."""
 
-    splits: dict[str, Dataset]  # roles as written, ids beside
+    splits: dict[str, Dataset]  # text and ids of each role
     vocabulary: Vocabulary
     report: dict[str, Any]  # see lstm_readout.report.data_report
-    ceiling: dict[str, float]  # what a perfect model reaches on the test split, where that is known
+    ceiling: dict[str, float]  # what a perfect model reaches on the test split, if known
 
 
 def fit_vocabulary(
@@ -49,7 +49,7 @@ def fit_vocabulary(
             the tokenizer of the texts does: they have a vocabulary of their own.
         fit_tokenizer: texts -> tokenizer.
         joint: one tokenizer for all text roles, fitted on the texts of all.
-        max_labels: more distinct labels than these are taken for text.
+        max_labels: more distinct labels are refused: the column is probably text.
         where: the corpus in messages.
     """
     labels: list[str] = []
@@ -116,11 +116,11 @@ def encode_texts(
     Args:
         texts: role -> rows; a role without a tokenizer holds labels.
         vocabulary: what encodes them.
-        where, known_from: these rows, and those that the labels were learned from, in messages.
-        training: draw segmentations where the tokenizer does so (BPE-dropout).
+        where, known_from: names of these rows, and of those that the labels come from, in messages.
+        training: draw a new segmentation if the tokenizer does so (BPE-dropout).
 
     Returns:
-        Role -> ids or label numbers, and text role -> how many of its texts were cut.
+        Role -> ids or label numbers, and text role -> how many of its texts were truncated.
 
     Raises:
         UserError: a label that the vocabulary lacks.
@@ -137,7 +137,7 @@ def encode_texts(
 
 
 def encode_again(texts: Mapping[str, list[str]], vocabulary: Vocabulary) -> Columns:
-    """Encode training texts in segmentations drawn anew."""
+    """Encode training texts in a new segmentation."""
     return encode_texts(texts, vocabulary, training=True)[0]
 
 
@@ -152,10 +152,12 @@ def encode_corpus(
     vocabulary: Vocabulary,
     ceiling: dict[str, float] | None = None,
 ) -> Encoded:
-    """Encode every split and describe it; a ``ceiling`` is known of generated text alone."""
+    """Encode every split and describe it; a ``ceiling`` is known for generated text alone."""
     splits, written, cut = {}, {}, {}
     for split, rows in texts.items():
-        written[split] = {role: rows[role][:] for role in roles}  # lists: a column of `datasets` is slow to go through
+        written[split] = {
+            role: rows[role][:] for role in roles
+        }  # lists: a column of `datasets` is slow to iterate over
         encoded, cut[split] = encode_texts(written[split], vocabulary, where=f"the {split} split")
         columns: dict[str, Any] = {}
         for role, column in encoded.items():
@@ -188,7 +190,7 @@ def _number(labels: Sequence[str], known: Sequence[str], where: str, known_from:
 
 
 def columns_of(rows: Dataset, roles: Mapping[str, str]) -> Columns:
-    """Return what batches are made from, without a copy: ids, labels, and each text role as written."""
+    """Return what batches are made from, without a copy: ids, labels, and the text of each role."""
     return dict(_columns_of(rows.data.table, roles))
 
 

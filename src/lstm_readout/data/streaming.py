@@ -1,8 +1,8 @@
 """A training split larger than memory: rows are read, encoded and batched as they come.
 
-Rows pass in blocks. Of each block every reader (a worker of a process) takes its own part, encodes it, and makes
-batches of similar length from it in random order; nothing but the block is held. Each row is in one batch of one
-reader, and every process makes the same number of steps, whatever the number of rows.
+Rows are read in blocks. Every reader (a worker of a process) takes its own part of each block, encodes it, and makes
+batches of similar length in random order; only the block is in memory. Each row is in one batch of one reader, and
+every process makes the same number of steps, whatever the number of rows.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from lstm_readout.data.windows import StreamDataset, join_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import Vocabulary
 
-HELD_OUT = 5000  # rows of a split that is held out of a stream: they are held in memory
-_HEAD_CHARACTERS = 2**26  # of the head: texts may be long
+HELD_OUT = 5000  # maximum rows of a split that is held out of a stream: they are in memory
+_HEAD_CHARACTERS = 2**26  # maximum size of the head: texts may be long
 
 Row = Mapping[str, str]  # role -> text or label
 
 
 class TrainingRows:
-    """The training rows of a stream: all that are not held out, anew in every ``iter``.
+    """The training rows of a stream: all that are not held out; every ``iter`` begins at the first.
 
     A split with the share 1/n takes every n-th row until it has ``HELD_OUT``; the rows after these all train.
 
@@ -118,21 +118,21 @@ def _as_dataset(rows: list[Row], split: str) -> Dataset:
 
 
 class StreamedBatches(IterableDataset):
-    """The batches of a training split that is read row after row, anew in every epoch.
+    """The batches of a training split that is read row by row in every epoch.
 
     Args:
         rows: role -> text or label; every ``iter`` begins at the first.
         vocabulary: what encodes them.
         batch_type: see ``lstm_readout.data.batches``.
-        batch_size, max_tokens, pool: as of ``LengthBatchSampler``, within a block.
-        buffer: rows of a block for each reader: more give fuller batches in a better shuffled order.
-        seed: the order of epoch e follows from (seed, e).
-        window: if given, each block is one continuous stream in ``batch_size`` columns, in windows of so many steps;
-            blocks stay in order, and each starts from a zero state.
+        batch_size, max_tokens, pool: as for ``LengthBatchSampler``, within a block.
+        buffer: rows per block and reader: more rows give less padding and better shuffling.
+        seed: (seed, e) decides the order of epoch e.
+        window: if given, each block is one continuous stream in ``batch_size`` columns, in windows of this many steps;
+            blocks stay in order, and each begins with a zero state.
         resume_at: where to begin.
 
     Raises:
-        UserError: at iteration, for several readers of what one must read alone.
+        UserError: at iteration, if several readers read what only one can.
     """
 
     def __init__(
@@ -166,12 +166,12 @@ class StreamedBatches(IterableDataset):
         readers = processes * workers
         self._check(readers)
         done = self.resume_at.batches if self.resume_at.epoch == self.epoch else 0
-        # The loader begins with worker 0, also where another one's turn comes next
+        # The loader begins with worker 0, even if it is another one's turn
         number = 0 if worker is None else (worker.id + done) % workers
         made = 0  # batches of this worker
         for index, (block, whole) in enumerate(blocks(self.rows, self.buffer * readers, least=processes)):
-            # The loader takes a batch of each worker in turn, which stays simple while all make as many: of the last
-            # block, which may be uneven, the first worker of each process takes all
+            # The loader takes a batch from each worker in turn, which requires that all make the same number. The last
+            # block may be uneven: the first worker of each process takes all of it
             if whole:
                 mine, steps = block[rank + processes * number :: readers], None
             elif number == 0:
@@ -199,7 +199,7 @@ class StreamedBatches(IterableDataset):
             )
 
     def _batches(self, rows: list[Row], random: np.random.Generator, steps: int | None) -> list[Callable[[], Any]]:
-        """Return what makes each batch of these rows; ``steps`` batches at most."""
+        """Return a function per batch of these rows that makes it; ``steps`` batches at most."""
         texts = {role: [row[role] for row in rows] for role in rows[0]}
         columns, _ = encode_texts(
             texts,
@@ -215,7 +215,7 @@ class StreamedBatches(IterableDataset):
             windows = StreamDataset(stream, columns=self.batch_size, window=self.window)
             return [partial(windows.__getitem__, item) for item in range(len(windows))]
         batches = draw_batches(lengths_of(columns), random, self.batch_size, self.max_tokens, self.pool)
-        if steps is not None and len(batches) > steps:  # this process has a row more than another
+        if steps is not None and len(batches) > steps:  # this process has one row more than another
             one, other, *rest = sorted(batches, key=len)
             batches = [np.concatenate((one, other)), *rest]
         written = {f"{role}_text": np.array(texts[role], dtype=object) for role in self.vocabulary.tokenizers}
@@ -223,7 +223,7 @@ class StreamedBatches(IterableDataset):
 
 
 def blocks(rows: Iterable[Row], size: int, least: int) -> Iterator[tuple[list[Row], bool]]:
-    """Cut a stream into blocks, none with fewer than ``least`` rows: what would be left joins the last.
+    """Cut a stream into blocks, none with fewer than ``least`` rows: a remainder joins the last.
 
     Yields:
         Each block, and whether it has exactly ``size`` rows.

@@ -14,10 +14,10 @@ from lstm_readout.errors import MOST_NAMED, UserError, did_you_mean
 from lstm_readout.tokenizer.byte_alphabet import BYTE_CHARACTERS, byte_token
 from lstm_readout.tokenizer.special_tokens import UNK
 
-NAMES = {  # what the tokens are called in the tokenizers that people use, the surest name first
+NAMES = {  # the usual names of these tokens, the surest first
     "unk_token": ["<unk>", "[UNK]", "<UNK>", "<|unk|>"],
     "bos_token": ["<s>", "<bos>", "<sos>", "<|begin_of_text|>", "<|startoftext|>", "<BOS>", "[BOS]", "[CLS]"],
-    # GPT-2's <|endoftext|> is both, but what begins a text is not needed
+    # GPT-2's <|endoftext|> is both, but a token that begins a text is not needed
     "eos_token": ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "<EOS>", "[EOS]", "[SEP]", "<|im_end|>"],
 }
 
@@ -136,7 +136,7 @@ def _special_tokens(content: dict[str, Any]) -> list[str]:
 
 
 def _hint(content: dict[str, Any], key: str) -> str:
-    """Return what to do where the token that is needed was not found."""
+    """Return what to do if a needed token was not found."""
     names = _special_tokens(content)
     if not names:
         return "It has no special tokens at all. Add them with Tokenizer.add_special_tokens(['<unk>', '<eos>'])."
@@ -151,7 +151,7 @@ def _unknown(
     content: dict[str, Any],
     source: str,
 ) -> str:
-    """Return the token of what is unknown; a model that has none would raise, or drop the text without a word."""
+    """Return the token for unknown text; a model without one would raise, or silently drop the text."""
     model = content["model"]
     own = model.get("unk_token")
     if model.get("unk_id") is not None:  # a unigram model
@@ -180,7 +180,7 @@ def _knows_every_byte(content: dict[str, Any], vocab: dict[str, int]) -> bool:
 
 
 def _parts(node: Any) -> Iterator[str]:
-    """Give the types of a pipeline's parts, however deep they stand."""
+    """Yield the types of a pipeline's parts, at any depth."""
     if isinstance(node, dict):
         yield str(node.get("type"))
         for part in [*node.get("pretokenizers", []), *node.get("normalizers", [])]:

@@ -1,4 +1,4 @@
-"""JSON: an object a line, or one array of objects, which is read whole; numbers stay as they are written."""
+"""JSON: one object per line, or one array of objects, which is read whole; numbers keep their spelling."""
 
 from __future__ import annotations
 

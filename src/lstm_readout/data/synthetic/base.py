@@ -1,7 +1,6 @@
-"""What the sample corpora are drawn with: a seeded ``Random`` goes in, a choice comes out.
+"""Random choices for the sample corpora: a seeded ``Random`` goes in, a choice comes out.
 
-Only ``Random.random`` is drawn from: it is the one method whose sequence Python promises to keep, so the rows are the
-same on every machine.
+Only ``Random.random`` is used: Python guarantees its sequence and no other, so the rows are the same on every machine.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class Sample(NamedTuple):
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a list that is written as a line."""
+    """Return the words of a line."""
     return text.split()
 
 
@@ -39,6 +38,6 @@ def chance(random: Random, probability: float) -> bool:
 
 
 def shuffled(random: Random, items: Sequence[_Option]) -> list[_Option]:
-    """Return the items in an order of chance."""
+    """Return the items in random order."""
     rest = list(items)
     return [rest.pop(int(random.random() * len(rest))) for _ in items]

@@ -10,7 +10,7 @@ from lstm_readout.data.synthetic.base import Rows, Sample, words_of
 
 _SENTENCE_ROWS = {"train": 8000, "validation": 1000, "test": 1000}
 _DEEPEST = 2
-# How likely a noun has a relative clause, by the number of relative clauses that it stands in.
+# The probability that a noun has a relative clause, by the number of relative clauses around it.
 _RELATIVE = (0.35, 0.2, 0.0)
 _NUMBERS = ("one", "many")
 _NOUNS = words_of(
@@ -32,7 +32,7 @@ _Rule = tuple[float, tuple[str, ...]]
 
 
 def grammar_rules() -> dict[str, list[_Rule]]:
-    """The grammar: for each symbol the probability and the symbols or words of each way to write it out.
+    """Return the grammar: for each symbol, the probability and the symbols or words of each expansion.
 
     A prepositional phrase comes before the relative clause and holds neither, and no word has two
     uses: so each sentence has one derivation, and its probability is the product of the choices made.
@@ -56,7 +56,7 @@ def grammar_rules() -> dict[str, list[_Rule]]:
 
 
 def _phrase_rules(number: str, depth: int) -> dict[str, list[_Rule]]:
-    """The rules of the phrases that stand in ``depth`` relative clauses, for one grammatical number."""
+    """Return the rules of the phrases inside ``depth`` relative clauses, for one grammatical number."""
     group, verb, verbs = (f"NOUN-GROUP {number}", "PLACE"), f"ACTS-ON {number}", f"VERB-PHRASE {number}"
     objects = [(0.2, (verb, f"NOUN-PHRASE {other} {depth}")) for other in _NUMBERS]
     rules: dict[str, list[_Rule]] = {
@@ -81,7 +81,7 @@ def _falling(words: Sequence[str]) -> list[_Rule]:
 def grammar(seed: int) -> Sample:
     """Sentences drawn from the grammar, the verb in number with its subject across relative clauses.
 
-    A short sentence may stand in two splits: leaving repeats out would bend the distribution, and with it
+    A short sentence may be in two splits: removing repeats would change the distribution, and with it
     the ceiling. The loss counts each word and one end-of-text token per row, which is certain after ".".
     """
     random = Random(f"grammar {seed}")
@@ -97,7 +97,7 @@ def grammar(seed: int) -> Sample:
 
 
 def derive(random: Random, rules: dict[str, list[_Rule]], symbol: str) -> tuple[list[str], float]:
-    """Write a symbol out; return its words and the log-probability of the choices made."""
+    """Expand a symbol; return its words and the log-probability of the choices made."""
     if symbol not in rules:
         return [symbol], 0.0
     probability, parts = _draw(random, rules[symbol])

@@ -1,5 +1,5 @@
-"""A trained language model and the parts of another model go in; the parts begin with its embedding and LSTM, and what
-it knew of their vocabulary comes out (Dai and Le 2015, "Semi-supervised Sequence Learning"; Howard and Ruder 2018,
+"""A trained language model and the parts of another model go in; its embedding and LSTM initialise the parts, and
+their coverage of the vocabulary comes out (Dai and Le 2015, "Semi-supervised Sequence Learning"; Howard and Ruder 2018,
 "Universal Language Model Fine-tuning for Text Classification").
 
 Shapes: V vocabulary size, E embedding size, H hidden size, O output size.
@@ -33,9 +33,9 @@ class Part(NamedTuple):
 
     encoder: Encoder
     place: Place  # its embedding, the text of each id, and their counts
-    key: str = "model"  # of the configuration: what its sizes stand below
-    head: nn.Linear | None = None  # scores the same vocabulary: takes the language model's own rows
-    reverse: bool = False  # whether its tokenizer turns texts around
+    key: str = "model"  # configuration key above its sizes
+    head: nn.Linear | None = None  # scores the same vocabulary, so it takes the rows of the language model's head
+    reverse: bool = False  # whether its tokenizer reverses texts
 
 
 def language_model_file(path: str | Path) -> Path:
@@ -48,7 +48,7 @@ def _read_language_model(path: str | Path) -> Checkpoint:
     """Read the language model of a run folder or a checkpoint.
 
     Raises:
-        UserError: there is none, or it is of another task.
+        UserError: there is none, or it was trained for another task.
     """
     try:
         return read_checkpoint(language_model_file(path), "generate")

@@ -1,4 +1,4 @@
-"""torchtext itself, or one line that says what is missing."""
+"""The name of a torchtext module goes in; the module comes out, or one message that says what is missing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def load(module: str, key: str, instead: str) -> Any:
 
     Args:
         module: its name, like ``torchtext.vocab``.
-        key: what asked for it, as it stands on the command line.
-        instead: what serves without torchtext.
+        key: the command-line setting that needs it.
+        instead: what to use without torchtext.
 
     Raises:
         UserError: torchtext is not installed, or its compiled part does not load beside this torch.
@@ -27,7 +27,7 @@ def load(module: str, key: str, instead: str) -> Any:
     try:
         import_module("torchtext").disable_torchtext_deprecation_warning()
         return import_module(module)
-    except (ImportError, OSError, RuntimeError) as error:  # OSError: made for another torch
+    except (ImportError, OSError, RuntimeError) as error:  # OSError: built for another torch
         try:
             found = f"torchtext {version('torchtext')}, which does not load here ({_first_line(error)})"
         except PackageNotFoundError:
