@@ -5,7 +5,7 @@ Every format has one reader of rows, whose memory does not grow with the file. A
 
 Files are read here, not through the cache of ``datasets``: it identifies a file by size and time, so it
 can return an edited file unchanged, and it hides line numbers. Text is split at ``\\n`` alone: a lone ``\\r`` inside a
-sentence would shift every pair of parallel files after it. Any file may be gzip'd (``.gz``). ``datasets`` loads hub ids.
+sentence would shift every pair of parallel files after it. Files may be gzip'd (``.gz``). ``datasets`` loads hub ids.
 """
 
 import datasets
