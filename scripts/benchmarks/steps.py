@@ -47,7 +47,7 @@ CASES = {
     ),
     "wordlm": Case(
         data=(
-            *("task=generate", "data=imdb", "data.max_rows=4000", "data.stream=true"),
+            *("task=generate", "data=imdb", "data.max_rows=4000", "data.carry_state=true"),
             *("data.batch_size=20", "data.window=35", "tokenizer.vocab_size=33278"),
         ),
         sizes={"embedding_size": 200, "hidden_size": 200, "num_layers": 2, "dropout": 0.2},

@@ -63,7 +63,7 @@ def classify(data: Sequence[str], sizes: Sizes, packed: bool) -> Side:
 def wordlm(data: Sequence[str], sizes: Sizes, lr: float = 1.0) -> Side:
     """Return the step of the word language model example: its state is carried, its update is a loop."""
     module = encoded_data(*data)
-    column, rows, steps = module.columns["train"]["text"], module.batch_size, module.window
+    column, rows, steps = module.columns["train"]["text"], module.batching.batch_size, module.batching.window
     assert isinstance(column, Ragged)
     model = WordLanguageModel(len(module.vocabulary.tokenizers["text"]), **sizes)
     length = min(steps * BATCHES + 1, len(column.values) // rows)
@@ -112,7 +112,7 @@ def random_rows(module: TextDataModule) -> list[np.ndarray]:
     """Return the rows of some random batches."""
     number = len(lengths_of(module.columns["train"]))
     order = np.random.default_rng(0).permutation(number)
-    return [order[i : i + module.batch_size] for i in range(0, number, module.batch_size)][:BATCHES]
+    return [order[i : i + module.batching.batch_size] for i in range(0, number, module.batching.batch_size)][:BATCHES]
 
 
 def texts(module: TextDataModule, role: str, rows: np.ndarray, first: int | None = None) -> list[Tensor]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstm_readout.errors import UserError
+from lstm_readout.models.checkpoint import RENAMED
 
 RECORDS = "records.jsonl"
 METRICS, CARD = "metrics.json", "card.json"
@@ -147,7 +148,7 @@ def check_comparable(first: Record, other: Record, *, whole: bool) -> None:
     for name, value in checks.items():
         _require_same(first, other, name, value(first), value(other))
     if whole:
-        settings, others = (dict(_flat(record.card["config"])) for record in (first, other))
+        settings, others = (_settings(record) for record in (first, other))
         for key in sorted(settings.keys() & others.keys() - set(NO_RECIPE)):  # a later version may have more keys
             if not key.endswith("path"):
                 _require_same(first, other, key, settings[key], others[key])
@@ -166,7 +167,8 @@ def recipe_of(overrides: Iterable[str]) -> str:
     changes = {}
     for override in overrides:
         key, _, value = override.partition("=")
-        changes[key.lstrip("+")] = value
+        key = key.lstrip("+")
+        changes[RENAMED.get(key, key)] = value
     name = changes.pop("experiment", NAMELESS)
     return " ".join([name, *(f"{key}={value}" for key, value in sorted(changes.items()) if key not in NO_RECIPE)])
 
@@ -236,6 +238,10 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 def _scored_rows(record: Record) -> str | None:
     return record.card["corpus"]["splits"].get(record.split, {}).get("sha256")
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    return {RENAMED.get(key, key): value for key, value in _flat(record.card["config"])}
 
 
 def _kinds(record: Record) -> dict[str, str]:

@@ -97,7 +97,13 @@ def test_what_a_model_cannot_learn_from_is_refused_before_the_first_step(task, c
 
 STOP_AND_RESUME = {
     "classify": ["task=classify", "model.input_dropout=0.3", "model.output_dropout=0.3", "data.batch_size=16"],
-    "stream": ["task=generate", "data.stream=true", "data.window=7", "data.batch_size=8", "model.output_dropout=0.3"],
+    "stream": [
+        "task=generate",
+        "data.carry_state=true",
+        "data.window=7",
+        "data.batch_size=8",
+        "model.output_dropout=0.3",
+    ],
     "translate": ["task=translate", "model.output_dropout=0.3", "data.batch_size=16"],
 }
 SECOND_EPOCH = ["trainer.limit_train_batches=5"]  # which the 7th step is in

@@ -465,7 +465,10 @@ CASES: dict[str, Case] = {
         "data.holdout=lats",
     ),
     "a stream for classes": one(
-        "a.csv", ROWS, "data.stream=true: only task=generate reads … Set data.stream=false.", "data.stream=true"
+        "a.csv",
+        ROWS,
+        "data.carry_state=true: only task=generate carries … Set data.carry_state=false.",
+        "data.carry_state=true",
     ),
     "a vocabulary too small": one(
         "a.csv", ROWS, "tokenizer.vocab_size: wanted 4 or more for word, got 3…", "tokenizer.vocab_size=3"

@@ -298,7 +298,7 @@ def test_with_a_vocabulary_other_labels_are_told(trained: TextDataModule, tmp_pa
 # --- order and resuming
 
 
-@pytest.mark.parametrize("options", [{}, {"max_tokens": 40}, {"stream": True, "window": 5}])
+@pytest.mark.parametrize("options", [{}, {"max_tokens": 40}, {"carry_state": True, "window": 5}])
 def test_a_resumed_epoch_serves_exactly_its_rest(tmp_path: Path, options: dict[str, Any]) -> None:
     path = lines(tmp_path / "a.txt", *(f"line {i} {'w ' * (i % 9)}" for i in range(100)))
 
@@ -307,7 +307,7 @@ def test_a_resumed_epoch_serves_exactly_its_rest(tmp_path: Path, options: dict[s
         if position:
             data.load_state_dict(position)
         loader = data.train_dataloader()
-        ordered = loader.sampler if data.stream else loader.batch_sampler
+        ordered = loader.sampler if data.carry_state else loader.batch_sampler
         ordered.set_epoch(2)  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
         return [batch.inputs.data.tolist() for batch in loader]
 
@@ -339,7 +339,7 @@ def test_workers_serve_the_same_batches(tmp_path: Path) -> None:
 
 def test_a_stream_is_all_rows_with_ends_between_them(tmp_path: Path) -> None:
     lines(tmp_path / "train.txt", "a b", "c", "", "d")
-    data = corpus("generate", path=str(tmp_path), validation=0, test=0, stream=True, batch_size=2, window=3)
+    data = corpus("generate", path=str(tmp_path), validation=0, test=0, carry_state=True, batch_size=2, window=3)
     tokenizer = data.vocabulary.tokenizers["text"]
     stream = join_stream(data.columns["train"]["text"])
     assert tokenizer.decode(stream[1:3]).split() == ["a", "b"]
@@ -354,7 +354,7 @@ def test_a_stream_is_all_rows_with_ends_between_them(tmp_path: Path) -> None:
 def test_a_stream_without_a_token_is_told(tmp_path: Path) -> None:
     lines(tmp_path / "train.txt", "a b")
     lines(tmp_path / "test.txt", "")
-    data = corpus("generate", path=str(tmp_path), validation=0, stream=True)
+    data = corpus("generate", path=str(tmp_path), validation=0, carry_state=True)
     with pytest.raises(UserError, match=r"the test split of files has no token to predict\. Give it more text"):
         data.test_dataloader()
 
@@ -396,9 +396,9 @@ def test_segmentations_are_drawn_anew_for_training_alone(tmp_path: Path) -> None
         assert Counter((decode(ids), "ab"[label]) for ids, label in epoch) == wanted
     held_out = [[row for batch in data.val_dataloader() for row in rows_of(batch)] for _ in range(2)]
     assert held_out[0] == held_out[1]
-    with pytest.raises(UserError, match=r"tokenizer\.dropout with data\.stream=true"):
+    with pytest.raises(UserError, match=r"tokenizer\.dropout with data\.carry_state=true"):
         corpus(
-            "generate", {"kind": "bpe", "vocab_size": 300, "dropout": 0.5}, path=path, stream=True
+            "generate", {"kind": "bpe", "vocab_size": 300, "dropout": 0.5}, path=path, carry_state=True
         ).train_dataloader()
 
 
@@ -482,7 +482,7 @@ def test_every_character_of_the_real_stream_is_predicted_once() -> None:
     assert len(data.texts["train"]["text"][0]) == 1_003_855
     assert list(data.columns) == ["train", "validation"]
     tokenizer = data.vocabulary.tokenizers["text"]
-    columns: list[list[np.ndarray]] = [[] for _ in range(data.batch_size)]
+    columns: list[list[np.ndarray]] = [[] for _ in range(data.batching.batch_size)]
     for batch in data.train_dataloader():
         targets = unpack_sequence(batch.inputs._replace(data=batch.targets))
         for column, part in zip(columns, targets, strict=False):

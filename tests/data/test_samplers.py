@@ -16,9 +16,9 @@ from torch.nn.utils.rnn import unpack_sequence
 
 from lstm_readout.data import samplers as batching
 from lstm_readout.data.batches import GenerateBatch, RowDataset
-from lstm_readout.data.samplers import EpochSampler, LengthBatchSampler, StreamSampler
+from lstm_readout.data.samplers import EpochSampler, LengthBatchSampler, Position
 from lstm_readout.data.sources import read_files
-from lstm_readout.data.windows import StreamDataset, evaluation_stream
+from lstm_readout.data.windows import StreamDataset, StreamSampler, evaluation_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer.ragged import Ragged
 
@@ -138,7 +138,7 @@ def test_a_resumed_epoch_gives_exactly_its_rest(lengths: np.ndarray, budget: int
     whole = list(sampler(lengths, max_tokens=budget, epoch=2))
     done = min(done, len(whole))
     resumed = sampler(lengths, max_tokens=budget)
-    resumed.resume_at = (2, done)
+    resumed.resume_at = Position(2, done)
     resumed.set_epoch(2)
     assert list(resumed) == whole[done:]
     assert len(resumed) == len(whole)  # an epoch keeps its length: progress goes on where it stood
@@ -161,7 +161,7 @@ def test_processes_share_an_epoch_in_equal_parts(
             made = sampler(lengths, batch_size=2, max_tokens=budget, epoch=1)
             parts.append(list(made))
             assert len(made) == len(parts[-1]) == -(-len(alone) // world)
-            made.resume_at = (1, 1)
+            made.resume_at = Position(1, 1)
             assert list(made) == parts[-1][1:]
         monkeypatch.undo()
         # Each row once; the processes together do in a step what one does in `world`, but for the batches halved
@@ -273,9 +273,9 @@ def test_windows_are_of_int64_as_embeddings_want_them() -> None:
 
 
 def test_windows_come_in_order_and_resume_in_the_middle() -> None:
-    made = StreamSampler(5)
+    made = StreamSampler(5, Position())
     assert (list(made), len(made)) == ([0, 1, 2, 3, 4], 5)
-    made.resume_at = (1, 3)
+    made.resume_at = Position(1, 3)
     assert list(made) == [3, 4]  # Lightning asks before it sets the epoch
     made.set_epoch(0)
     assert list(made) == [0, 1, 2, 3, 4]

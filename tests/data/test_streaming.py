@@ -23,6 +23,7 @@ from lstm_readout.commands.train import main as train
 from lstm_readout.data import streaming
 from lstm_readout.data.batches import ClassifyBatch, GenerateBatch, TranslateBatch
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.samplers import Position
 from lstm_readout.data.streaming import HELD_OUT, StreamedBatches, TrainingRows, blocks
 from lstm_readout.data.windows import join_stream
 from lstm_readout.errors import UserError
@@ -92,7 +93,7 @@ def rows_of(batch: ClassifyBatch) -> list[tuple[torch.Tensor, int]]:
 @given(st.integers(1, 120), st.integers(1, 3), st.integers(0, 40))
 def test_a_resumed_epoch_gives_exactly_its_rest(count: int, workers: int, done: int) -> None:
     (whole,) = read_by_all(streamed(documents(count)), 1, workers)
-    again = streamed(documents(count), resume_at=(0, done))
+    again = streamed(documents(count), resume_at=Position(0, done))
     (rest,) = read_by_all(again, 1, workers)
     assert [b.labels.tolist() for b in rest] == [b.labels.tolist() for b in whole[done:]]
     assert numbers_in([rest]) == numbers_in([whole[done:]])

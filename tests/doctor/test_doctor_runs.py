@@ -112,7 +112,7 @@ def test_a_task_of_another_project_is_left_alone(capsys):
     assert "doctor: has no checks for OtherTask" in capsys.readouterr().out
 
 
-STREAM = ["task=generate", "data.stream=true", "data.window=7", "data.batch_size=4", "model.output_dropout=0.3"]
+STREAM = ["task=generate", "data.carry_state=true", "data.window=7", "data.batch_size=4", "model.output_dropout=0.3"]
 RUNS = {
     "classify": ["task=classify", "model.input_dropout=0.3"],
     "stream": STREAM,
@@ -137,6 +137,6 @@ def test_training_is_the_same_with_and_without_the_doctor(case, capsys):
 
 def test_one_document_read_as_a_stream_is_examined(capsys):
     Path("play.txt").write_text("to be or not to be " * 40)
-    play = ["data=files", "data.path=play.txt", "data.whole=true", "tokenizer=char", "data.stream=true"]
+    play = ["data=files", "data.path=play.txt", "data.whole=true", "tokenizer=char", "data.carry_state=true"]
     train(["task=generate", *play, *SMALL[1:], "debug=one_batch"])
     assert "checks passed in" in capsys.readouterr().out

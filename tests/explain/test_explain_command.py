@@ -59,7 +59,7 @@ def test_the_terminal_tells_all_parts_in_80_columns(task, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["task=generate", "data.stream=true", "data.window=9"],
+        ["task=generate", "data.carry_state=true", "data.window=9"],
         ["task=classify", "tokenizer=bpe", "model.proj_size=4", "model.readout=attention"],
         ["task=translate", "model.reverse_source=true", "model.encoder.cell=gru", "tokenizer=char", "rows=1"],
     ],

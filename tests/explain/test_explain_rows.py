@@ -86,7 +86,9 @@ def test_a_long_row_is_cut(tmp_path):
 
 
 def test_a_stream_gives_its_first_window(tmp_path):
-    batch = small_batch(module(tmp_path, "one two three four five six seven eight\n" * 9, stream=True, window=5), 3)
+    batch = small_batch(
+        module(tmp_path, "one two three four five six seven eight\n" * 9, carry_state=True, window=5), 3
+    )
     assert lengths_of(batch.inputs) == [5, 5, 5]
     assert not batch.continues
 

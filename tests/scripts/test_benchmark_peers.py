@@ -120,7 +120,7 @@ def test_the_word_language_models_loss_is_ours_and_its_state_goes_on():
 SMALL = {
     "translate": ("task=translate", "tokenizer.vocab_size=40"),
     "classify": ("task=classify", "tokenizer.vocab_size=40"),
-    "wordlm": ("task=generate", "data.stream=true", "data.window=5", "tokenizer.vocab_size=40"),
+    "wordlm": ("task=generate", "data.carry_state=true", "data.window=5", "tokenizer.vocab_size=40"),
 }
 
 

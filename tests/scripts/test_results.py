@@ -247,6 +247,19 @@ def test_a_setting_that_only_the_later_version_knows_is_no_difference(write):
     assert len(recipe.records) == 2
 
 
+@pytest.mark.parametrize(("value", "same"), [(False, True), (True, False)])
+def test_a_setting_that_was_renamed_since_is_compared_all_the_same(write, capsys, value, same):
+    def of_an_earlier_version(card):
+        card["config"]["data"]["stream"] = card["config"]["data"].pop("carry_state")
+
+    later = set_at("config", "data", "carry_state", value=value)
+    runs = [write("one", change=of_an_earlier_version), write("two", seed=1, change=later)]
+    if same:
+        assert len(recipes_of(read_all(runs))) == 1
+    else:
+        assert "data.carry_state differ (False; True)" in refused(capsys, runs)
+
+
 def test_two_budgets_of_one_row_must_have_scored_the_same_rows(write, figures):
     short, long = write("short"), write("long", recipe="trial_hour", accuracy=0.95)
     assert ", one seed, 14 minutes | **0.950**, one seed" in page(recipes_of(read_all([short, long])), figures=figures)
@@ -259,6 +272,7 @@ def test_a_recipe_is_named_by_what_changes_it():
     given = ["experiment=imdb", "seed=4", "trainer.accelerator=gpu", "+model.b=2", "data.path=x.csv", "model.a=1"]
     assert recipe_of(given) == "imdb model.a=1 model.b=2"
     assert recipe_of(["task=classify"]) == "no recipe task=classify"
+    assert recipe_of(["experiment=imdb", "data.stream=true"]) == recipe_of(["experiment=imdb", "data.carry_state=true"])
 
 
 def test_a_gpu_is_another_row(write, figures):

@@ -300,7 +300,7 @@ SMALL = ["task=generate", "data.max_rows=60", "trainer.max_epochs=1", "model.hid
 @pytest.mark.usefixtures("_own_folder")
 def test_the_other_protocols_are_measured_at_the_end_and_by_evaluate():
     options = ["task.fresh_state_every=5", "task.dynamic_evaluation.lr=0.01"]
-    train.main([*SMALL, *options, "data.stream=true", "tokenizer.vocab_size=12", "hydra.run.dir=run"])
+    train.main([*SMALL, *options, "data.carry_state=true", "tokenizer.vocab_size=12", "hydra.run.dir=run"])
     trained = json.loads(Path("run/metrics.json").read_text())
     for stage in ("val", "test"):
         assert trained[f"{stage}/loss_fresh_5"] > trained[f"{stage}/loss"]

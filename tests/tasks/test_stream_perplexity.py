@@ -89,7 +89,7 @@ def test_no_setting_of_the_batches_moves_the_perplexity_of_a_stream(text):
             validation=0.5,
             test=0,
             holdout="last",
-            stream=True,
+            carry_state=True,
             **sizes,
         )
         torch.manual_seed(0)

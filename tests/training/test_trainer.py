@@ -95,7 +95,7 @@ def slow_bfloat16():
 @pytest.mark.parametrize("task", ["classify", "translate", "generate"])
 def test_a_run_in_bfloat16_is_whole(task, slow_bfloat16, capsys, monkeypatch):
     monkeypatch.setattr(trainer, "has_bfloat16", lambda device: True)
-    stream = ["data.stream=true", "data.window=7"] if task == "generate" else []
+    stream = ["data.carry_state=true", "data.window=7"] if task == "generate" else []
     given = [f"task={task}", *SMALL, *stream, "data.batch_size=8", "model.num_layers=2", "data.max_rows=60"]
     given.append("trainer.precision=auto")
     main([*given, "hydra.run.dir=whole"])

@@ -73,7 +73,7 @@ def test_every_choice_trains_a_few_steps(task, group):
         ["task=classify", "model.cell=gru", "data.max_tokens=300", "model.chrono_init=50"],
         ["task=classify", "task.adversarial=0.5", "model.word_dropout=0.1", "model.readout=concat"],
         ["task=classify", "model.proj_size=5", "model.batch_first=true", "model.bias=false"],
-        ["task=generate", "data.stream=true", "data.window=20", "data.batch_size=4"],
+        ["task=generate", "data.carry_state=true", "data.window=20", "data.batch_size=4"],
         ["task=generate", "model.cell=rnn", "model.num_layers=2", "model.batch_first=true"],
         ["task=translate", "model.bidirectional=true", "model.encoder.num_layers=2", "model.decoder.hidden_size=24"],
         ["task=translate", "model.encoder.cell=gru", "model.decoder.proj_size=7", "model.reverse_source=true"],

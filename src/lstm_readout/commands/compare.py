@@ -73,7 +73,7 @@ def _prepared(config: DictConfig, task: str, folder: Path) -> DictConfig:
     OmegaConf.set_struct(config, False)
     config.trainer.default_root_dir = str(folder)
     if task == "generate":
-        config.data.stream = True
+        config.data.carry_state = True
     return config
 
 
@@ -138,7 +138,7 @@ def _probes(
             path = runs[variant.key, seed].path
             saved = path.with_suffix(".probe.json")
             if not saved.exists():
-                batched = data.batched(seed, **variant.config["data"])
+                batched = data.batched(seed, data.batching.updated(variant.config["data"]))
                 write_json(saved, probe(path.with_suffix(".ckpt"), batched, config.rows))
             probed[variant.name] = json.loads(saved.read_text(encoding="utf-8"))
     return probed

@@ -27,8 +27,8 @@ def held_out_rows(data: TextDataModule, limit: int) -> Iterator[Any]:
     columns, batch_type = data.columns[held_out(data)], data.batch_type
     chosen = np.sort(np.random.default_rng(0).permutation(_number_of_rows(columns))[:limit])
     collate: Any = getattr(batch_type, "collate")  # noqa: B009 (every batch type has it, ``type`` does not)
-    for start in range(0, len(chosen), data.eval_batch_size):
-        yield collate(columns, chosen[start : start + data.eval_batch_size])
+    for start in range(0, len(chosen), data.batching.eval_batch_size):
+        yield collate(columns, chosen[start : start + data.batching.eval_batch_size])
 
 
 @torch.inference_mode()
@@ -36,7 +36,7 @@ def held_out_statistics(task: Task, data: TextDataModule, limit: int) -> np.ndar
     """Return the statistics of at most ``limit`` held-out rows, of a language model those of all windows: (R, k)."""
     if task.name == "generate":
         stream = join_stream(data.columns[held_out(data)]["text"])
-        return stream_statistics(task, evaluation_stream(stream, data.window))
+        return stream_statistics(task, evaluation_stream(stream, data.batching.window))
     return np.concatenate([_batch_statistics(task, batch) for batch in held_out_rows(data, limit)])
 
 

@@ -20,7 +20,8 @@ from lightning import Trainer, seed_everything
 from lstm_readout.compare.held_out import held_out_statistics
 from lstm_readout.config.build import bare_trainer, build_data, build_task, task_class_of
 from lstm_readout.config.values import instantiate
-from lstm_readout.data.module import BATCHING, TextDataModule
+from lstm_readout.data.loaders import Batching
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.training.allocator import keep_freed_memory
 from lstm_readout.training.trainer import quiet_lightning
@@ -92,7 +93,8 @@ def perform(run: Run) -> None:
         UserError: a setting cannot be trained with, or the training diverged.
     """
     keep_freed_memory()
-    data = encoded_data(run.config).batched(run.seed, **run.config["data"])
+    data = encoded_data(run.config)
+    data = data.batched(run.seed, data.batching.updated(run.config["data"]))
     seed_everything(run.seed, workers=True, verbose=False)
     task = build_task(run.config, data)
     trainer = _trainer(run.config, run.path.parent)
@@ -128,7 +130,7 @@ _encoded: dict[str, TextDataModule] = {}  # of this process: reading and encodin
 
 def encoded_data(config: dict[str, Any]) -> TextDataModule:
     """Return the data of a configuration, which this process reads once for all runs on it."""
-    rows = {key: value for key, value in config["data"].items() if key not in BATCHING}
+    rows = {key: value for key, value in config["data"].items() if key not in Batching.names()}
     roles = dict(task_class_of(config).roles)
     initial = [config.get(name) for name in ("init_tokenizer", "init_from")]
     key = json.dumps([rows, config["tokenizer"], initial[0] and initial, roles, config["seed"]], sort_keys=True)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from lstm_readout.config.hydra_main import refuse
 from lstm_readout.errors import UserError
-from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
+from lstm_readout.models.checkpoint import RENAMED, Checkpoint, read_checkpoint
 
 _FREE_TEXT = (
     "text",
@@ -71,8 +71,15 @@ def _with_resumed(arguments: list[str], needed: str) -> list[str]:
     recorded = Path(resumed) / ".hydra" / "overrides.yaml"
     if not recorded.is_file() or not (Path(resumed) / needed).exists():
         raise UserError(f"resume: '{resumed}' is no run folder with a {needed}.")
-    earlier = [str(line) for line in OmegaConf.load(recorded)]
+    earlier = [_with_new_name(str(line)) for line in OmegaConf.load(recorded)]
     return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
+
+
+def _with_new_name(override: str) -> str:
+    """Return an override of an earlier run with the key of today."""
+    key, separator, value = override.partition("=")
+    name = key.lstrip("+~")
+    return f"{key.removesuffix(name)}{RENAMED.get(name, name)}{separator}{value}"
 
 
 def _check_folder(arguments: list[str]) -> None:

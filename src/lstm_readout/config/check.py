@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from lstm_readout.config.signature import UNKNOWN, accepts, complaint, parameters_of
 from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.models.checkpoint import RENAMED
 
 _MUST_BE_GIVEN = {
     "init_from": "must be given: the run folder or a checkpoint of a language model (task=generate), for example "
@@ -44,6 +45,12 @@ def check_targets(config: DictConfig) -> None:
     faults.extend(_node_faults(_read_container(config, "", faults), ""))
     if faults:
         raise UserError("\n".join(faults))
+
+
+def renamed(key: str, value: Any) -> str:
+    """Return the message for a key of an earlier version: what to write instead."""
+    shown = str(value).lower() if isinstance(value, bool) else value
+    return f"{key}: renamed; write {RENAMED[key]}={shown}"
 
 
 def _read_container(node: DictConfig | ListConfig, path: str, faults: list[str]) -> Any:
@@ -99,7 +106,9 @@ def _target_faults(node: dict[Any, Any], path: str) -> Iterator[str]:
         if name.startswith("_") and name.endswith("_"):
             continue
         kind = parameters.kinds.get(name, parameters.others)
-        if kind is None:
+        if kind is None and where in RENAMED:
+            yield renamed(where, value)
+        elif kind is None:
             yield f"{where}: {parameters.target} takes no '{name}'. {did_you_mean(name, parameters.kinds)}"
         elif not accepts(kind, value):
             yield f"{where}: {complaint(kind, value, where)}"

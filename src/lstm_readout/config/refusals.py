@@ -13,9 +13,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig
 
+from lstm_readout.config.check import renamed
 from lstm_readout.config.signature import parameters_of
 from lstm_readout.config.values import flatten, plain_values
 from lstm_readout.errors import did_you_mean
+from lstm_readout.models.checkpoint import RENAMED
 
 
 def explain_failure(loader: ConfigLoaderImpl, config_name: str, error: Exception) -> str:
@@ -36,6 +38,8 @@ def explain_refusal(loader: ConfigLoaderImpl, override: Override, error: Excepti
         config: composed without it; None where that is impossible.
     """
     key, line = override.key_or_group, str(override.input_line)
+    if key in RENAMED:
+        return renamed(key, line.partition("=")[2])
     if isinstance(error, MissingConfigException) and error.options is not None:
         option = str(error.missing_cfg_file)
         name = option.removeprefix(f"{key}/")

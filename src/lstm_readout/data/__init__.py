@@ -1,1 +1,1 @@
-"""Text in, packed batches out: one data module for all tasks."""
+"""Text goes in, packed batches come out: one data module for all tasks."""

@@ -1,14 +1,14 @@
-"""What one training step sees: columns of all rows go in, one packed batch comes out.
+"""What one training step reads: columns of all rows go in, one packed batch comes out.
 
 A batch type is a NamedTuple with ``collate(columns, rows)``; ``columns`` maps each role of its task to a ``Ragged`` of
-token ids, an array of labels, or the plain text beside them (``<role>_text``).
+token ids, an array of labels, or the text itself (``<role>_text``).
 Shapes: B rows; packed data is (tokens,).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow
@@ -22,7 +22,7 @@ from lstm_readout.tokenizer.ragged import Ragged, pack
 
 
 class TextColumn:
-    """A column of texts in Arrow's memory, or in a file of it: rows become strings when they are asked for."""
+    """A column of texts in Arrow's memory or a mapped file: rows become strings when they are indexed."""
 
     def __init__(self, texts: pyarrow.ChunkedArray) -> None:
         self.texts = texts
@@ -35,6 +35,7 @@ class TextColumn:
 
 
 Column = Ragged | np.ndarray | TextColumn
+_Kind = TypeVar("_Kind", Ragged, np.ndarray, TextColumn)
 Columns = Mapping[str, Column]
 
 
@@ -59,28 +60,28 @@ class ClassifyBatch(NamedTuple):
 
 
 class WrittenBatch(NamedTuple):
-    """Documents as they were written, and their labels: for classifiers with different tokenizers."""
+    """Untokenized documents and their labels: for an ensemble whose classifiers have different tokenizers."""
 
     texts: list[str]  # B
     labels: Tensor  # (B,) int64
 
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> WrittenBatch:
-        """Gather the rows' ``text``, as it was written, and ``label``."""
-        return cls(columns["text_text"][rows].tolist(), _labels(columns, rows))  # pyright: ignore
+        """Gather the rows' ``text``, untokenized, and ``label``."""
+        return cls(_texts(columns, "text", rows), _labels(columns, rows))
 
     @property
     def token_ids(self) -> list[str]:
-        """What the classifiers are given in place of ids."""
+        """The input of the classifiers, in place of ids."""
         return self.texts
 
 
 class GenerateBatch(NamedTuple):
-    """Texts moved one step to the right, and the token that stands next at every step that counts."""
+    """Texts shifted one step to the right, and the next token at every scored step."""
 
     inputs: PackedSequence
     targets: Tensor  # (predictions,) int64, in the packed order of the inputs
-    continues: bool = False  # whether row i goes on where row i of the batch before ended
+    continues: bool = False  # whether row i continues row i of the batch before
     scored: Tensor | None = None  # (predictions,) int64: which of the packed inputs they follow; None: all, in order
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -88,7 +89,7 @@ class GenerateBatch(NamedTuple):
 
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> GenerateBatch:
-        """Gather the rows' ``text`` as documents of their own."""
+        """Gather the rows' ``text`` as independent documents."""
         text = _ids(columns, "text")
         return cls(pack(text, rows, first=BOS), pack(text, rows).data)
 
@@ -99,12 +100,12 @@ class GenerateBatch(NamedTuple):
 
 
 class TranslateBatch(NamedTuple):
-    """Sources, targets moved one step to the right, and the target token that stands next at every step."""
+    """Sources, targets shifted one step to the right, and the next target token at every step."""
 
     source: PackedSequence
     target_inputs: PackedSequence
     targets: Tensor  # (target tokens,) int64, in the packed order of target_inputs
-    references: list[str]  # (B,) the targets as written
+    references: list[str]  # (B,) the targets, untokenized
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), *map(_plain, self))
@@ -113,7 +114,7 @@ class TranslateBatch(NamedTuple):
     def collate(cls, columns: Columns, rows: np.ndarray) -> TranslateBatch:
         """Gather the rows' ``source`` and ``target``."""
         target = _ids(columns, "target")
-        references = columns["target_text"][rows].tolist()  # pyright: ignore
+        references = _texts(columns, "target", rows)
         return cls(pack(_ids(columns, "source"), rows), pack(target, rows, BOS), pack(target, rows).data, references)
 
     @property
@@ -123,21 +124,21 @@ class TranslateBatch(NamedTuple):
 
 
 def moved(batch: Any, device: torch.device) -> Any:
-    """Return a batch, or a part of one, on the device, without waiting for what lies in pinned memory.
+    """Return a batch, or a part of one, on the device, without waiting for what is in pinned memory.
 
     Lightning waits for every ``PackedSequence``. Its ``batch_sizes`` stay on the CPU, where PyTorch reads them.
     """
     if isinstance(batch, Tensor):
         return batch.to(device=device, non_blocking=True)
     if isinstance(batch, PackedSequence):
-        return batch.to(device=device, non_blocking=True)  # pyright: ignore  # PyTorch does not say what it takes
+        return batch.to(device=device, non_blocking=True)  # pyright: ignore  # PyTorch does not annotate it
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(moved(part, device) for part in batch))
     return batch
 
 
 def _plain(part: Any) -> Any:
-    """Return arrays for tensors, so that a worker's batch travels in one message: torch would open a file for each."""
+    """Return arrays for tensors, so that a worker sends a batch in one message: torch would open a file per tensor."""
     if isinstance(part, PackedSequence):
         return tuple(map(_plain, part))
     return part.numpy() if isinstance(part, Tensor) else part
@@ -154,15 +155,24 @@ def _whole(part: Any) -> Any:
 
 
 def _ids(columns: Columns, role: str) -> Ragged:
-    column = columns[role]
-    assert isinstance(column, Ragged)
-    return column
+    return _column(columns, role, Ragged)
 
 
 def _labels(columns: Columns, rows: np.ndarray) -> Tensor:
-    labels = columns["label"]
-    assert isinstance(labels, np.ndarray)
-    return torch.from_numpy(labels[rows])
+    return torch.from_numpy(_column(columns, "label", np.ndarray)[rows])
+
+
+def _texts(columns: Columns, role: str, rows: np.ndarray) -> list[str]:
+    name = f"{role}_text"
+    texts = columns[name] if isinstance(columns[name], TextColumn) else _column(columns, name, np.ndarray)
+    return texts[rows].tolist()
+
+
+def _column(columns: Columns, name: str, kind: type[_Kind]) -> _Kind:
+    column = columns[name]
+    if not isinstance(column, kind):
+        raise TypeError(f"column '{name}': wanted {kind.__name__}, got {type(column).__name__}")
+    return column
 
 
 class RowDataset(Dataset):
@@ -171,8 +181,8 @@ class RowDataset(Dataset):
     Args:
         columns: see ``lstm_readout.data.batches``.
         batch_type: its ``collate`` makes the batch.
-        encode: role -> texts in, role -> ids out: for training on segmentations that are drawn anew (BPE-dropout). The
-            lengths that batches are made by stay those of the columns.
+        encode: role -> texts in, role -> ids out: for training on a new segmentation in every epoch (BPE-dropout).
+            Batches are still grouped by the lengths of the columns.
     """
 
     def __init__(
@@ -183,7 +193,7 @@ class RowDataset(Dataset):
         self.encode = encode
 
     def __getitems__(self, rows: list[int]) -> Any:
-        """Collate all rows at once: torch's loader calls this with what the batch sampler gave."""
+        """Collate all rows at once: torch's loader calls this with the rows of the batch sampler."""
         numbers = np.asarray(rows)
         if self.encode is None:
             return self.batch_type.collate(self.columns, numbers)

@@ -1,8 +1,9 @@
 """Encoded corpora on disk: what they are made from goes in, a memory-mapped ``Encoded`` comes out.
 
-A folder is named by the hash of everything that its contents follow from: the bytes of the corpus's files, how they are
-split, the tokenizer's settings, and this package's own code for both. Whatever changes, an old folder is not found.
-``LSTM_READOUT_CACHE`` names the place; else it is ``$XDG_CACHE_HOME/lstm-readout``. Any folder in it may be deleted.
+The name of a folder is the hash of everything that decides its contents: the bytes of the corpus's files, how they are
+split, the tokenizer's settings, and the code for both, that of a user's own tokenizer included. If any of it changes,
+the old folder is not found. ``LSTM_READOUT_CACHE`` names the place, by default ``$XDG_CACHE_HOME/lstm-readout``. Any
+folder in it may be deleted.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import json
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow
 import tokenizers
 from datasets import Dataset
@@ -31,25 +34,26 @@ from lstm_readout.tokenizer.word_rules import versions
 
 log = logging.getLogger(__name__)
 
-CACHE_FOLDER = "LSTM_READOUT_CACHE"
-ABOUT = "about.json"  # everything but the rows
+_CACHE_FOLDER = "LSTM_READOUT_CACHE"
+_ABOUT = "about.json"  # everything but the rows
+_INSTALLED = {"site-packages", "dist-packages"}  # folders of other people's code
 
 
 def cache_root() -> Path:
     """Return the folder of all encoded corpora."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get(CACHE_FOLDER) or f"{home}/lstm-readout").expanduser()
+    return Path(os.environ.get(_CACHE_FOLDER) or f"{home}/lstm-readout").expanduser()
 
 
 def fingerprint(contents: Mapping[str, Any], learned: Any) -> str | None:
-    """Name what an encoding follows from.
+    """Return a name for what decides an encoding.
 
     Args:
-        contents: what the rows follow from (``Corpus.contents``).
-        learned: a ``Vocabulary``, or what fits one: a function of a module with plain keyword arguments.
+        contents: what decides the rows (``Corpus.contents``).
+        learned: a ``Vocabulary``, or what fits one: a function or class of a module, with plain keyword arguments.
 
     Returns:
-        A hash, or None where ``learned`` is code that cannot be named: a lambda, or an argument that is no plain value.
+        A hash, or None if ``learned`` has no name: a lambda, or with an argument that is no plain value.
     """
     if isinstance(learned, Vocabulary):
         named: Any = learned.to_dict()
@@ -59,25 +63,25 @@ def fingerprint(contents: Mapping[str, Any], learned: Any) -> str | None:
             function, keywords = learned.func, dict(learned.keywords)
             if learned.args:
                 return None
-        name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '<')}"
-        if "<" in name:
+        owner = getattr(function, "__self__", None)  # of a class method, which a subclass may have inherited
+        names = [_name(one) for one in (owner, function) if one is not None]
+        code = _code_beside(function if owner is None else owner)
+        if code is None or any("<" in name for name in names):
             return None
         files = {key: hash_of_file(Path(value).expanduser()) for key, value in keywords.items() if _is_file(value)}
-        named = [name, keywords, files]
+        named = [names, keywords, files, code]
     try:
-        told = json.dumps(
-            [contents, named, _code(), tokenizers.__version__, versions()], sort_keys=True, default=_plain
-        )
+        text = json.dumps([contents, named, _code(), _libraries()], sort_keys=True, default=_plain)
     except TypeError:
         return None
-    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def cached(name: str | None, make: Callable[[], Encoded]) -> Encoded:
-    """Return the encoding of that name from the disk; what is not there is made, written and read back.
+    """Return the encoding of that name from the disk; if it is not there, make it, write it and read it back.
 
-    Several processes may do so at once: the first to finish is read by all. A folder that cannot be read is made anew,
-    and a disk that cannot be written to costs the time of the next run only.
+    Several processes may do so at once: all read the one that finishes first. A folder that cannot be read is rebuilt;
+    if the disk cannot be written to, the next run encodes again.
     """
     if name is None:
         return make()
@@ -86,7 +90,7 @@ def cached(name: str | None, make: Callable[[], Encoded]) -> Encoded:
         try:
             return _read(folder)
         except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
-            log.warning("the cached corpus in %s cannot be read (%s); it is made anew", folder, error)
+            log.warning("the cached corpus in %s cannot be read (%s); rebuilding it", folder, error)
             shutil.rmtree(folder, ignore_errors=True)
     made = make()
     try:
@@ -99,7 +103,7 @@ def cached(name: str | None, make: Callable[[], Encoded]) -> Encoded:
 
 def _write(made: Encoded, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))  # beside it: a rename is atomic
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))  # beside it: renaming is atomic
     try:
         for split, rows in made.splits.items():
             table = rows.data.table
@@ -112,18 +116,18 @@ def _write(made: Encoded, folder: Path) -> None:
             "report": made.report,
             "ceiling": made.ceiling,
         }
-        (partial / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        (partial / _ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
         try:
             partial.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was first: its encoding serves as well
+            if not folder.is_dir():  # otherwise another process was first, and its encoding is as good
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _read(folder: Path) -> Encoded:
-    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
     splits = {split: Dataset.from_file(str(folder / f"{split}.arrow")) for split in about["splits"]}
     return Encoded(splits, Vocabulary.from_dict(about["vocabulary"]), about["report"], about["ceiling"])
 
@@ -137,6 +141,38 @@ def _code() -> str:
         for path in sorted(root.rglob("*.py")):
             found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return found.hexdigest()
+
+
+def _libraries() -> dict[str, str | None]:
+    """Return the versions of what reads and splits text."""
+    own = (datasets, pyarrow, tokenizers)
+    return versions() | {module.__name__: module.__version__ for module in own}
+
+
+def _name(item: Any) -> str:
+    return f"{getattr(item, '__module__', '')}.{getattr(item, '__qualname__', '<')}"
+
+
+def _code_beside(item: Any) -> dict[str, str] | None:
+    """Return the hashes of the code that fits a tokenizer: its module, and all loaded ones beside or below it.
+
+    ``_code`` covers this package's own tokenizers. None if there is no file: in a notebook, or with ``python -c``.
+    """
+    module = str(getattr(item, "__module__", ""))
+    if module.startswith((f"{lstm_readout.data.__name__}.", f"{lstm_readout.tokenizer.__name__}.")):
+        return {}
+    source = getattr(sys.modules.get(module), "__file__", None)
+    if source is None:
+        return None
+    folder = Path(source).parent
+    loaded = {Path(source), *_files_of_modules()} if folder.name not in _INSTALLED else {Path(source)}
+    own = (path.relative_to(folder) for path in loaded if folder in path.parents)
+    return {path.as_posix(): hash_of_file(folder / path) for path in own if not _INSTALLED & set(path.parts)}
+
+
+def _files_of_modules() -> set[Path]:
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return {Path(file) for file in files if file is not None and file.endswith(".py") and Path(file).is_file()}
 
 
 def _is_file(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Which rows train, validate and test: the description of a corpus goes in, rows of role columns come out.
 
-Nothing is tokenized here. A corpus knows its ``contents``, too: what an encoded copy of it must have been made from.
+Nothing is tokenized here. ``contents`` identifies the rows, so that an encoded copy can be found again.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class Corpus:
     """The data of a run; the fields are described at ``TextDataModule``.
 
     Args:
-        alone: the split that a lone file is.
-        train: whether there must be a training split.
+        train: whether there must be a training split; a lone file is that split, else the test split.
     """
 
     roles: Mapping[str, Role]
@@ -53,7 +52,6 @@ class Corpus:
     holdout: Literal["random", "last"] = "random"
     max_rows: int | None = None
     seed: int = 0
-    alone: Literal["train", "test"] = "train"
     train: bool = True
 
     def __post_init__(self) -> None:
@@ -69,7 +67,7 @@ class Corpus:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Split -> share of the training rows that is held out, where the corpus has no such split."""
+        """Split -> share of the training rows that is held out if the corpus has no such split."""
         return {"validation": self.validation, "test": self.test}
 
     @property
@@ -78,7 +76,7 @@ class Corpus:
         return self.name == "sample" and self.path is None
 
     def read(self) -> tuple[dict[str, Dataset], dict[str, float]]:
-        """Return the rows of each split, one string column a role, and what a perfect model reaches, where known.
+        """Return the rows of each split, one string column per role, and what a perfect model reaches, if known.
 
         Raises:
             UserError: nothing can be read, a role has no column, or a split has no rows.
@@ -129,7 +127,7 @@ class Corpus:
         }
 
     def contents(self) -> dict[str, Any]:
-        """Return plain values that change whenever the rows do; of a file, the hash of its bytes."""
+        """Return plain values that change whenever the rows do; a file is represented by the hash of its bytes."""
         chosen = ("name", "roles", "columns", "whole", "shares", "holdout", "max_rows", "seed", "train")
         values: dict[str, Any] = {name: getattr(self, name) for name in chosen}
         if self.generated:
@@ -145,7 +143,7 @@ class Corpus:
         folder = local_folder(self.name) if self.path is None else Path(self.path).expanduser()
         files = {split: file for split, file in self.files.items() if file is not None}
         if folder is not None:
-            return (files, folder) if files else (find_files(folder, self.alone), Path())
+            return (files, folder) if files else (find_files(folder, "train" if self.train else "test"), Path())
         if self.hub is not None:
             return None
         if files:
@@ -155,7 +153,7 @@ class Corpus:
         )
 
     def check(self, splits: Mapping[str, Any]) -> None:
-        """Refuse a corpus without a training split, where one is needed."""
+        """Refuse a corpus without a training split, if one is needed."""
         if self.train and "train" not in splits:
             have = ", ".join(splits) or "nothing"
             raise UserError(
@@ -201,18 +199,18 @@ def _cut_document(rows: Dataset, split: str, share: float) -> tuple[Dataset, Dat
 
 
 def _hashes(given: Any, root: Path) -> Any:
-    """Return the hash of a file, or of each of parallel files; None for one that cannot be read: reading tells why."""
+    """Return the hash of a file, or of each of parallel files; None for one that cannot be read."""
     if isinstance(given, Mapping):
         return {column: _hashes(path, root) for column, path in given.items() if path}
     path = root / Path(given).expanduser()
     try:
-        return [path.name, hash_of_file(path)] if path.is_file() else None  # no pipe, which one would wait for
+        return [path.name, hash_of_file(path)] if path.is_file() else None  # a pipe would block
     except OSError:
         return None
 
 
 def hash_of_file(path: Path) -> str:
-    """Return the BLAKE2b hash of a file's bytes: size and time alone would take an edited file for the old one."""
+    """Return the BLAKE2b hash of a file's bytes: size and time alone would not notice an edited file."""
     found = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -1,6 +1,6 @@
 """What the rows of a corpus are like: texts and their token ids go in, plain values come out.
 
-Lengths are in tokens as the model reads them: after a cut at ``max_length``, the ``<eos>`` at their end not counted.
+Lengths are in tokens as the model reads them: truncated at ``max_length``, without the final ``<eos>``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from lstm_readout.data.duplicates import Rows, contradictions, duplicates, leak
 from lstm_readout.tokenizer import EOS, UNK, TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 
-PERCENTILES = (5, 50, 95, 99)
-MOST_BINS = 40
-BLOCK = 2**22  # tokens that are counted at a time: a column may be a file larger than memory
+_PERCENTILES = (5, 50, 95, 99)
+_MOST_BINS = 40
+BLOCK = 2**22  # tokens counted at a time: a column may be a file larger than memory
 
 
 def describe(
@@ -28,20 +28,20 @@ def describe(
     *,
     generated: bool = False,
 ) -> dict[str, Any]:
-    """Count what a person should know of the data before a model is trained on it.
+    """Count what to know about the data before training on it.
 
     Args:
-        texts: split -> text role -> the text of each row. None, or no entry: not known, and so are its repeated rows.
+        texts: split -> text role -> the text of each row. None, or no entry: unknown, and so are its repeated rows.
         columns: split -> text role -> ids, each row ending in ``<eos>``; label role -> (rows,) int64. None, or no
             entry, for a split that is streamed: its rows are not known. In the order train, validation, test.
         vocabulary: tokenizers and labels.
         cut: split -> text role -> how many texts were longer than ``max_length``. None, or no entry: not known.
-        generated: the rows are drawn one by one, so that short ones come again: no reason for a warning.
+        generated: the rows are drawn independently, so short ones repeat: no reason for a warning.
 
     Returns:
         Builtins only, ready for JSON: ``generated``, and ``splits`` -> split -> None (streamed), or ``rows``,
-        ``duplicates``, ``contradictions``, ``leaks`` (earlier split -> see ``repeats.leak``), ``labels`` (None without
-        labels) and ``roles`` -> text role -> numbers.
+        ``duplicates``, ``contradictions``, ``leaks`` (earlier split -> see ``duplicates.leak``), ``labels`` (None
+        without labels) and ``roles`` -> text role -> numbers.
     """
     report: dict[str, Any] = dict.fromkeys([*columns, *texts])
     roles = list(vocabulary.tokenizers)
@@ -84,17 +84,17 @@ def histograms(lengths: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
         lengths: split -> (rows,).
 
     Returns:
-        Split -> ``first`` (where the first bin begins, below 0 at times), ``width``, ``counts``, and ``longer``: the
-        rows beyond the last bin, which are few, and would press all others into the first.
+        Split -> ``first`` (where the first bin begins, sometimes below 0), ``width``, ``counts``, and ``longer``: the
+        few rows beyond the last bin, which would squeeze all others into the first.
     """
     if not lengths:
         return {}
     first = min(int(some.min()) for some in lengths.values())
     usual = max(int(_percentile(some, 99)) for some in lengths.values())
     last = min(max(int(some.max()) for some in lengths.values()), usual + (usual - first) // 4)
-    width = -(-(last - first + 1) // MOST_BINS)
+    width = -(-(last - first + 1) // _MOST_BINS)
     number = -(-(last - first + 1) // width)
-    first = last + 1 - number * width  # so that the last bin ends where the texts do, above all at a cut
+    first = last + 1 - number * width  # so that the last bin ends where the texts do, at max_length above all
     counted = {}
     for split, some in lengths.items():
         counts = np.bincount(((some - first) // width).clip(max=number), minlength=number + 1).tolist()
@@ -118,7 +118,7 @@ def _numbers(column: Ragged, tokenizer: TextTokenizer) -> dict[str, Any]:
         "tokens": tokens,
         "length": {
             "min": int(lengths.min()),
-            **{f"p{percent}": int(_percentile(lengths, percent)) for percent in PERCENTILES},
+            **{f"p{percent}": int(_percentile(lengths, percent)) for percent in _PERCENTILES},
             "max": int(lengths.max()),
             "mean": float(lengths.mean()),
         },
@@ -136,7 +136,7 @@ def _percentile(lengths: np.ndarray, percent: int) -> float:
 
 
 def _labels_of(columns: Columns, roles: Sequence[str]) -> np.ndarray | None:
-    """Return the labels; beside the ids there may be the plain text of a role as well."""
+    """Return the labels; the columns may also have the text of a role."""
     for role, column in columns.items():
         if role not in roles and isinstance(column, np.ndarray) and column.dtype.kind == "i":
             return column

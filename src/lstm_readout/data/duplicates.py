@@ -1,8 +1,8 @@
 """Rows that occur more than once: texts go in; duplicates, leaks between splits and contradicting labels come out.
 
-Texts are the same if they are after ``str.strip``; case, inner spaces and Unicode forms are not folded. Blank rows are
-left out: they are counted as empty. Rows are compared by 64-bit keys, so that no text is held twice; two different ones
-of a million share a key with a chance of about 3e-8.
+Texts are compared after ``str.strip``; case, inner spaces and Unicode forms are not folded. Blank rows are left out:
+they are counted as empty. Rows are compared by 64-bit keys, so that no text is copied; the probability that two
+different ones of a million share a key is about 3e-8.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-EXAMPLES = 3
-SHORT = 90  # characters of an example
+_EXAMPLES = 3
+_SHORT = 90  # characters of an example
 
 
 class Rows(NamedTuple):
-    """The inputs of one split: what a model is given, labels apart."""
+    """The inputs of one split: what a model reads, without the labels."""
 
     texts: Mapping[str, Sequence[str]]  # text role -> the text of each row
     keys: Mapping[str, np.ndarray]  # text role -> (rows,) uint64
@@ -38,7 +38,7 @@ class Rows(NamedTuple):
 
     @property
     def blank(self) -> np.ndarray:
-        """Whether every text of the row is: (rows,)."""
+        """Whether every text of the row is blank: (rows,)."""
         return np.logical_and.reduce([keys == _BLANK for keys in self.keys.values()])
 
 
@@ -46,13 +46,13 @@ _BLANK = np.uint64(hash("") & 0xFFFFFFFFFFFFFFFF)
 
 
 def duplicates(keys: np.ndarray, blank: np.ndarray | None = None) -> int:
-    """Count the rows that repeat an earlier one, blank ones apart."""
+    """Count the rows that repeat an earlier one, without blank ones."""
     keys = keys[keys != _BLANK] if blank is None else keys[~blank]
     return len(keys) - len(np.unique(keys))
 
 
 def contradictions(rows: Rows) -> int | None:
-    """Count the rows whose input occurs in the same split with another label too; None without labels."""
+    """Count the rows whose input also occurs in the same split with another label; None without labels."""
     if rows.labels is None:
         return None
     inputs = rows.inputs
@@ -63,7 +63,7 @@ def leak(later: Rows, earlier: Rows, names: Sequence[str] = ()) -> dict[str, Any
     """Find the rows of one split whose inputs occur in an earlier split.
 
     Returns:
-        ``rows``; ``other_label``: how many of them have a label there that is not theirs (None without labels);
+        ``rows``; ``other_label``: how many of them have a different label there (None without labels);
         ``examples``: up to three, shortened, with their row numbers, which count from 0.
     """
     inputs, before = later.inputs, earlier.inputs
@@ -74,7 +74,7 @@ def leak(later: Rows, earlier: Rows, names: Sequence[str] = ()) -> dict[str, Any
     places = np.flatnonzero(found)
     _, first = np.unique(inputs[places], return_index=True)
     examples = []
-    for place in places[np.sort(first)[:EXAMPLES]]:
+    for place in places[np.sort(first)[:_EXAMPLES]]:
         row, earlier_row = int(place), int(np.flatnonzero(before == inputs[place])[0])
         example: dict[str, Any] = {"row": row, "earlier_row": earlier_row}
         example |= {role: shortened(column[row]) for role, column in later.texts.items()}
@@ -87,12 +87,12 @@ def leak(later: Rows, earlier: Rows, names: Sequence[str] = ()) -> dict[str, Any
 
 def shortened(text: str) -> str:
     """Return the beginning of a text on one line."""
-    line = " ".join(text[: 4 * SHORT].split())
-    return line if len(line) <= SHORT and len(text) <= 4 * SHORT else line[: SHORT - 3] + "..."
+    line = " ".join(text[: 4 * _SHORT].split())
+    return line if len(line) <= _SHORT and len(text) <= 4 * _SHORT else line[: _SHORT - 3] + "..."
 
 
 def _keys(texts: Sequence[str]) -> np.ndarray:
-    # Python's own hash: keyed anew in each process, and a gigabyte a second without a copy of the text
+    # Python's own hash: a new key in each process, and a gigabyte per second without a copy of the text
     keys = np.fromiter(map(hash, map(str.strip, texts)), dtype=np.int64, count=len(texts))
     return keys.view(np.uint64)
 
@@ -100,7 +100,7 @@ def _keys(texts: Sequence[str]) -> np.ndarray:
 def _with_another_label(
     keys: np.ndarray, labels: np.ndarray, others: np.ndarray, other_labels: np.ndarray
 ) -> np.ndarray:
-    """Tell for each key whether ``others`` has it with a label that is not its own: (rows,)."""
+    """Return for each key whether ``others`` has it with a different label: (rows,)."""
     known, group = np.unique(others, return_inverse=True)
     lowest = np.full(len(known), np.iinfo(np.int64).max)
     highest = np.full(len(known), -1)

@@ -1,7 +1,7 @@
-"""Texts to ids, once: rows of role columns go in, one Arrow table a split and what was learned come out.
+"""Texts to ids, once: rows of role columns go in, one Arrow table per split and the vocabulary come out.
 
-The table of a split holds, beside each role as it was written, its ids: ``<role>_ids``, lists that end in ``<eos>``, or
-``<role>_id``, the number of a label.
+The table of a split has each role's text and its ids: ``<role>_ids``, lists that end in ``<eos>``, or ``<role>_id``,
+the number of a label.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 
+_STORED_SAMPLE = 100  # texts on which a subclass must do what a checkpoint stores
+
 
 class Encoded(NamedTuple):
     """A corpus that is ready to train on."""
 
-    splits: dict[str, Dataset]  # roles as written, ids beside
+    splits: dict[str, Dataset]  # text and ids of each role
     vocabulary: Vocabulary
     report: dict[str, Any]  # see lstm_readout.report.data_report
-    ceiling: dict[str, float]  # what a perfect model reaches on the test split, where that is known
+    ceiling: dict[str, float]  # what a perfect model reaches on the test split, if known
 
 
 def fit_vocabulary(
@@ -47,7 +49,7 @@ def fit_vocabulary(
             the tokenizer of the texts does: they have a vocabulary of their own.
         fit_tokenizer: texts -> tokenizer.
         joint: one tokenizer for all text roles, fitted on the texts of all.
-        max_labels: more distinct labels than these are taken for text.
+        max_labels: more distinct labels are refused: the column is probably text.
         where: the corpus in messages.
     """
     labels: list[str] = []
@@ -68,14 +70,37 @@ def fit_vocabulary(
                     f"or allow so many: data.max_labels={len(labels)}."
                 )
     if joint:
-        tokenizer = fit_tokenizer([text for role in text_roles for text in train[role][:]])
+        tokenizer = _fitted(fit_tokenizer, [text for role in text_roles for text in train[role][:]])
         tokenizers = dict.fromkeys(text_roles, tokenizer)
     else:
-        tokenizers = {role: fit_tokenizer(train[role][:]) for role in text_roles}
+        tokenizers = {role: _fitted(fit_tokenizer, train[role][:]) for role in text_roles}
     for role, kind in roles.items():
         if kind == "labels":
             tokenizers[role] = TextTokenizer.train(train[role][:], kind="whitespace", vocab_size=None)
     return Vocabulary(tokenizers, labels)
+
+
+def _fitted(fit_tokenizer: Callable[[Iterable[str]], TextTokenizer], texts: list[str]) -> TextTokenizer:
+    """Fit a tokenizer, and return it as a checkpoint gives it back: a class of the user's own is not stored.
+
+    Raises:
+        UserError: it is no ``TextTokenizer``, or encodes or decodes by code that a checkpoint does not store.
+    """
+    tokenizer = fit_tokenizer(texts)
+    name = f"{type(tokenizer).__module__}.{type(tokenizer).__qualname__}"
+    if not isinstance(tokenizer, TextTokenizer):
+        raise UserError(f"tokenizer._target_: wanted a TextTokenizer, got {name}. Use TextTokenizer.from_backend(...).")
+    if type(tokenizer) is TextTokenizer:
+        return tokenizer
+    stored = TextTokenizer.from_dict(tokenizer.to_dict())
+    for text in texts[:_STORED_SAMPLE]:
+        ids, again = (one.encode([text])[0].values.tolist() for one in (tokenizer, stored))
+        if ids != again or tokenizer.decode(ids) != stored.decode(ids):
+            raise UserError(
+                f"tokenizer._target_: {name} encodes or decodes by Python code of its own, which a checkpoint does not "
+                "store. Express it in the backend, and return TextTokenizer.from_backend(...)."
+            )
+    return stored
 
 
 def encode_texts(
@@ -91,11 +116,11 @@ def encode_texts(
     Args:
         texts: role -> rows; a role without a tokenizer holds labels.
         vocabulary: what encodes them.
-        where, known_from: these rows, and those that the labels were learned from, in messages.
-        training: draw segmentations where the tokenizer does so (BPE-dropout).
+        where, known_from: names of these rows, and of those that the labels come from, in messages.
+        training: draw a new segmentation if the tokenizer does so (BPE-dropout).
 
     Returns:
-        Role -> ids or label numbers, and text role -> how many of its texts were cut.
+        Role -> ids or label numbers, and text role -> how many of its texts were truncated.
 
     Raises:
         UserError: a label that the vocabulary lacks.
@@ -112,7 +137,7 @@ def encode_texts(
 
 
 def encode_again(texts: Mapping[str, list[str]], vocabulary: Vocabulary) -> Columns:
-    """Encode training texts in segmentations drawn anew."""
+    """Encode training texts in a new segmentation."""
     return encode_texts(texts, vocabulary, training=True)[0]
 
 
@@ -127,10 +152,12 @@ def encode_corpus(
     vocabulary: Vocabulary,
     ceiling: dict[str, float] | None = None,
 ) -> Encoded:
-    """Encode every split and describe it; a ``ceiling`` is known of generated text alone."""
+    """Encode every split and describe it; a ``ceiling`` is known for generated text alone."""
     splits, written, cut = {}, {}, {}
     for split, rows in texts.items():
-        written[split] = {role: rows[role][:] for role in roles}  # lists: a column of `datasets` is slow to go through
+        written[split] = {
+            role: rows[role][:] for role in roles
+        }  # lists: a column of `datasets` is slow to iterate over
         encoded, cut[split] = encode_texts(written[split], vocabulary, where=f"the {split} split")
         columns: dict[str, Any] = {}
         for role, column in encoded.items():
@@ -163,7 +190,7 @@ def _number(labels: Sequence[str], known: Sequence[str], where: str, known_from:
 
 
 def columns_of(rows: Dataset, roles: Mapping[str, str]) -> Columns:
-    """Return what batches are made from, without a copy: ids, labels, and each text role as written."""
+    """Return what batches are made from, without a copy: ids, labels, and the text of each role."""
     return dict(_columns_of(rows.data.table, roles))
 
 

@@ -1,8 +1,8 @@
 """A training split larger than memory: rows are read, encoded and batched as they come.
 
-Rows pass in blocks. Of each block every reader (a worker of a process) takes its own part, encodes it, and makes
-batches of similar length from it in random order; nothing but the block is held. Each row is in one batch of one
-reader, and every process makes the same number of steps, whatever the number of rows.
+Rows are read in blocks. Every reader (a worker of a process) takes its own part of each block, encodes it, and makes
+batches of similar length in random order; only the block is in memory. Each row is in one batch of one reader, and
+every process makes the same number of steps, whatever the number of rows.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ import numpy as np
 from datasets import Dataset, Features, Value
 from torch.utils.data import IterableDataset, get_worker_info
 
+from lstm_readout.data.corpus import Corpus
 from lstm_readout.data.encoding import encode_texts, lengths_of
-from lstm_readout.data.samplers import draw_batches, ranks
+from lstm_readout.data.samplers import START, Position, draw_batches, ranks
+from lstm_readout.data.sources import SPLITS
 from lstm_readout.data.windows import StreamDataset, join_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import Vocabulary
 
-HELD_OUT = 5000  # rows of a split that is held out of a stream: they are held in memory
-HEAD_CHARACTERS = 2**26  # of the head: texts may be long
+HELD_OUT = 5000  # maximum rows of a split that is held out of a stream: they are in memory
+_HEAD_CHARACTERS = 2**26  # maximum size of the head: texts may be long
 
 Row = Mapping[str, str]  # role -> text or label
 
 
 class TrainingRows:
-    """The training rows of a stream: all that are not held out, anew in every ``iter``.
+    """The training rows of a stream: all that are not held out; every ``iter`` begins at the first.
 
     A split with the share 1/n takes every n-th row until it has ``HELD_OUT``; the rows after these all train.
 
@@ -65,17 +67,45 @@ class TrainingRows:
         head = min(fit_rows, self.max_rows or fit_rows)
         characters = 0
         for number, row in enumerate(self.rows):
-            full = len(splits["train"]) >= head or characters > HEAD_CHARACTERS
+            full = len(splits["train"]) >= head or characters > _HEAD_CHARACTERS
             if full and number >= last:
                 break
             split = self.split_of(number)
             if split != "train" or not full:
                 splits[split].append(row)
                 characters += sum(map(len, row.values())) if split == "train" else 0
-        return {split: as_dataset(found, split) for split, found in splits.items()}
+        return {split: _as_dataset(found, split) for split, found in splits.items()}
 
 
-def as_dataset(rows: list[Row], split: str) -> Dataset:
+class StreamedCorpus:
+    """A corpus whose training split is read row by row, and whose other splits fit in memory.
+
+    Args:
+        corpus: what to read.
+
+    Raises:
+        UserError: there is nothing to stream, or no training split.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.max_rows, self.others = corpus.max_rows, corpus.open()
+        train = self.others.pop("train")
+        shares = {split: share for split, share in corpus.shares.items() if split not in self.others}
+        self.train = TrainingRows(train, shares, corpus.max_rows)
+
+    def head(self, fit_rows: int) -> dict[str, Dataset]:
+        """Return the head of the training split, ``fit_rows`` at most, and the other splits.
+
+        Raises:
+            UserError: a split has no rows.
+        """
+        splits = self.train.begin(fit_rows)
+        for split, rows in self.others.items():
+            splits[split] = _as_dataset(list(islice(rows, self.max_rows)), split)
+        return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _as_dataset(rows: list[Row], split: str) -> Dataset:
     """Return the rows of a split in memory.
 
     Raises:
@@ -88,21 +118,21 @@ def as_dataset(rows: list[Row], split: str) -> Dataset:
 
 
 class StreamedBatches(IterableDataset):
-    """The batches of a training split that is read row after row, anew in every epoch.
+    """The batches of a training split that is read row by row in every epoch.
 
     Args:
         rows: role -> text or label; every ``iter`` begins at the first.
         vocabulary: what encodes them.
         batch_type: see ``lstm_readout.data.batches``.
-        batch_size, max_tokens, pool: as of ``LengthBatchSampler``, within a block.
-        buffer: rows of a block for each reader: more give fuller batches in a better shuffled order.
-        seed: the order of epoch e follows from (seed, e).
-        window: if given, each block is one continuous stream in ``batch_size`` columns, in windows of so many steps;
-            blocks stay in order, and each starts from a zero state.
-        resume_at: (epoch, batches of it that this process has done already).
+        batch_size, max_tokens, pool: as for ``LengthBatchSampler``, within a block.
+        buffer: rows per block and reader: more rows give less padding and better shuffling.
+        seed: (seed, e) decides the order of epoch e.
+        window: if given, each block is one continuous stream in ``batch_size`` columns, in windows of this many steps;
+            blocks stay in order, and each begins with a zero state.
+        resume_at: where to begin.
 
     Raises:
-        UserError: at iteration, for several readers of what one must read alone.
+        UserError: at iteration, if several readers read what only one can.
     """
 
     def __init__(
@@ -117,13 +147,13 @@ class StreamedBatches(IterableDataset):
         buffer: int,
         seed: int,
         window: int | None = None,
-        resume_at: tuple[int, int] = (0, 0),
+        resume_at: Position = START,
     ) -> None:
         super().__init__()
         self.rows, self.vocabulary, self.batch_type = rows, vocabulary, batch_type
         self.batch_size, self.max_tokens, self.pool, self.buffer = batch_size, max_tokens, pool, buffer
         self.seed, self.window, self.resume_at = seed, window, resume_at
-        self.epoch = resume_at[0]  # Lightning asks for the first batch of a run before it sets the epoch
+        self.epoch = resume_at.epoch  # Lightning asks for the first batch of a run before it sets the epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch; workers start after it."""
@@ -135,13 +165,13 @@ class StreamedBatches(IterableDataset):
         rank, processes = ranks()
         readers = processes * workers
         self._check(readers)
-        done = self.resume_at[1] if self.resume_at[0] == self.epoch else 0
-        # The loader begins with worker 0, also where another one's turn comes next
+        done = self.resume_at.batches if self.resume_at.epoch == self.epoch else 0
+        # The loader begins with worker 0, even if it is another one's turn
         number = 0 if worker is None else (worker.id + done) % workers
         made = 0  # batches of this worker
         for index, (block, whole) in enumerate(blocks(self.rows, self.buffer * readers, least=processes)):
-            # The loader takes a batch of each worker in turn, which stays simple while all make as many: of the last
-            # block, which may be uneven, the first worker of each process takes all
+            # The loader takes a batch from each worker in turn, which requires that all make the same number. The last
+            # block may be uneven: the first worker of each process takes all of it
             if whole:
                 mine, steps = block[rank + processes * number :: readers], None
             elif number == 0:
@@ -159,7 +189,8 @@ class StreamedBatches(IterableDataset):
     def _check(self, readers: int) -> None:
         if readers > 1 and self.window is not None:
             raise UserError(
-                "data.stream=true: one stream is read by one process. Set trainer.devices=1 and data.num_workers=0."
+                "data.carry_state=true: one stream is read by one process. "
+                "Set trainer.devices=1 and data.num_workers=0."
             )
         if readers > 1 and self.max_tokens is not None:
             raise UserError(
@@ -168,7 +199,7 @@ class StreamedBatches(IterableDataset):
             )
 
     def _batches(self, rows: list[Row], random: np.random.Generator, steps: int | None) -> list[Callable[[], Any]]:
-        """Return what makes each batch of these rows; ``steps`` batches at most."""
+        """Return a function per batch of these rows that makes it; ``steps`` batches at most."""
         texts = {role: [row[role] for row in rows] for role in rows[0]}
         columns, _ = encode_texts(
             texts,
@@ -184,7 +215,7 @@ class StreamedBatches(IterableDataset):
             windows = StreamDataset(stream, columns=self.batch_size, window=self.window)
             return [partial(windows.__getitem__, item) for item in range(len(windows))]
         batches = draw_batches(lengths_of(columns), random, self.batch_size, self.max_tokens, self.pool)
-        if steps is not None and len(batches) > steps:  # this process has a row more than another
+        if steps is not None and len(batches) > steps:  # this process has one row more than another
             one, other, *rest = sorted(batches, key=len)
             batches = [np.concatenate((one, other)), *rest]
         written = {f"{role}_text": np.array(texts[role], dtype=object) for role in self.vocabulary.tokenizers}
@@ -192,7 +223,7 @@ class StreamedBatches(IterableDataset):
 
 
 def blocks(rows: Iterable[Row], size: int, least: int) -> Iterator[tuple[list[Row], bool]]:
-    """Cut a stream into blocks, none with fewer than ``least`` rows: what would be left joins the last.
+    """Cut a stream into blocks, none with fewer than ``least`` rows: a remainder joins the last.
 
     Yields:
         Each block, and whether it has exactly ``size`` rows.

@@ -25,8 +25,10 @@ def small_batch(data: TextDataModule, number: int) -> Any:
     A stream gives the first window of its columns.
     """
     columns = data.columns.get("train", next(iter(data.columns.values())))  # other data may have only a test split
-    if data.stream:
-        return StreamDataset(join_stream(columns["text"]), columns=number, window=min(data.window, MOST_STEPS))[0]
+    if data.carry_state:
+        return StreamDataset(
+            join_stream(columns["text"]), columns=number, window=min(data.batching.window, MOST_STEPS)
+        )[0]
     first = next(column for column in columns.values() if isinstance(column, Ragged))
     rows = choose(first.lengths, number)
     few = {

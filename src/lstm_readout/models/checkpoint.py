@@ -19,6 +19,7 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import Vocabulary
 
 FORMAT = 1
+RENAMED = {"data.stream": "data.carry_state"}  # configuration keys of earlier versions -> their names now
 
 
 class Checkpoint(NamedTuple):
@@ -84,7 +85,18 @@ def _read(path: Path) -> Checkpoint:
     prefix = "model."
     weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
     vocabulary = Vocabulary.from_dict(values["vocabulary"])
-    return Checkpoint(values["task"], values["model"], weights, vocabulary, values["config"])
+    return Checkpoint(values["task"], values["model"], weights, vocabulary, _with_new_names(values["config"]))
+
+
+def _with_new_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of an earlier run with the keys of today."""
+    config = dict(config)
+    for old, new in RENAMED.items():
+        group, _, key = old.partition(".")
+        values = config.get(group)
+        if isinstance(values, dict) and key in values:
+            config[group] = {new.partition(".")[2] if name == key else name: one for name, one in values.items()}
+    return config
 
 
 def _files_below(path: Path) -> str:

@@ -127,10 +127,10 @@ class GenerateTask(Task):
     def setup(self, stage: str) -> None:
         """Refuse options that an int8 model, or rows that carry no state, cannot support."""
         # A user's own loaders are trusted
-        if stage == "fit" and self.drop_state and not getattr(self.trainer.datamodule, "stream", True):  # pyright: ignore
+        if stage == "fit" and self.drop_state and not getattr(self.trainer.datamodule, "carry_state", True):  # pyright: ignore
             raise UserError(
                 f"task.drop_state={self.drop_state:g}: only a continuous stream carries states that can be dropped. "
-                "Set data.stream=true, or task.drop_state=0."
+                "Set data.carry_state=true, or task.drop_state=0."
             )
         if self.dynamic_evaluation.lr is not None and not isinstance(self.model, LanguageModel):
             raise UserError("int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null.")
@@ -138,7 +138,7 @@ class GenerateTask(Task):
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return units comparable between tokenizers, what spoils the comparison, and losses under other protocols."""
         column, texts = text_of(data.columns[split]), data.texts[split]["text"][:]
-        rows = ScoredRows.of(column, data.stream)
+        rows = ScoredRows.of(column, data.carry_state)
         found: dict[str, Any] = {"unk_share": unk_share(rows)}
         cut = data.encoded.report["splits"][split]["roles"]["text"]["truncated"]
         if cut:
@@ -171,8 +171,8 @@ class GenerateTask(Task):
         losses = {"unigram": unigram_loss(train, text, size)}
         reason = too_large(len(train.values) + len(text.values), size)
         if reason is None:
-            trigrams = KneserNeyTrigrams(ScoredRows.of(train, data.stream), size)
-            losses["trigram"] = trigrams.loss(ScoredRows.of(text, data.stream))
+            trigrams = KneserNeyTrigrams(ScoredRows.of(train, data.carry_state), size)
+            losses["trigram"] = trigrams.loss(ScoredRows.of(text, data.carry_state))
         else:
             log.info("baseline/trigram_perplexity is left out: %s", reason)
         found = {}

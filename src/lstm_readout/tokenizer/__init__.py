@@ -1,7 +1,7 @@
-"""Text to ids and back: a thin face on Hugging Face ``tokenizers``.
+"""Text to ids and back: a thin layer on Hugging Face ``tokenizers``.
 
-Ids 0, 1 and 2 are ``<unk>``, ``<bos>`` and ``<eos>`` in every vocabulary. There is no padding id: ragged rows travel
-packed. Every encoded text ends in ``<eos>``, so that an empty text still has one token to read.
+Ids 0, 1 and 2 are ``<unk>``, ``<bos>`` and ``<eos>`` in every vocabulary. There is no padding id: ragged rows are
+packed. Every encoded text ends in ``<eos>``, so that an empty text still has one token.
 """
 
 from lstm_readout.tokenizer.fit import Kind

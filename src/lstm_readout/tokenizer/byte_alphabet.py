@@ -8,7 +8,7 @@ from tokenizers import decoders, pre_tokenizers
 
 
 def _byte_characters() -> list[str]:
-    """Return the character that stands for each byte: itself where it can be seen, else one from U+0100 on (GPT-2)."""
+    """Return the character for each byte: itself if it is visible, otherwise one from U+0100 on (GPT-2)."""
     alphabet = set(pre_tokenizers.ByteLevel.alphabet())
     free = iter(sorted(alphabet - {chr(number) for number in range(256)}))
     return [chr(number) if chr(number) in alphabet else next(free) for number in range(256)]
@@ -16,8 +16,8 @@ def _byte_characters() -> list[str]:
 
 BYTE_CHARACTERS = _byte_characters()
 _BYTES = {character: number for number, character in enumerate(BYTE_CHARACTERS)}
-SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one of a text away
-_PART = re.compile("[\udc80-\udcff]")  # how Python's "surrogateescape" keeps a byte that is no character
+_SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one of a text away
+_PART = re.compile("[\udc80-\udcff]")  # how Python's "surrogateescape" decodes a byte that is not part of a character
 
 
 def byte_token(number: int) -> str:
@@ -29,13 +29,13 @@ def written(piece: str, decoder: decoders.Decoder | None) -> str:
     """Return the text of a token as a person writes it.
 
     Args:
-        piece: the token as it stands in the vocabulary.
-        decoder: the tokenizer's; it knows what stands for a space or a byte.
+        piece: the token in the vocabulary.
+        decoder: the tokenizer's; it knows the characters for a space or a byte.
     """
     if decoder is None:
         return piece
-    if piece.startswith(SPACE) and SPACE not in decoder.decode(["x", piece]):
-        return piece.replace(SPACE, " ")
+    if piece.startswith(_SPACE) and _SPACE not in decoder.decode(["x", piece]):
+        return piece.replace(_SPACE, " ")
     text = decoder.decode([piece])
     if "\ufffd" in text and all(character in _BYTES for character in piece):  # byte-level, and no whole character
         kept = bytes(_BYTES[character] for character in piece).decode("utf-8", errors="surrogateescape")

@@ -9,9 +9,9 @@ from typing import get_args
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.tokenizer.fit import Kind
 
-SMALLEST = {"byte": 259, "bpe": 260, "unigram": 260}  # the special tokens, all bytes, and one to learn
-BLOCK_TEXTS, BLOCK_CHARACTERS = 1000, 4_000_000  # encoded together: encodings are far larger than the ids in them
-UNLIMITED = ("word", "whitespace", "basic_english", "char", "byte")  # a vocabulary that the texts themselves bound
+SMALLEST = {"byte": 259, "bpe": 260, "unigram": 260}  # special tokens, all bytes, and one to learn
+BLOCK_TEXTS, BLOCK_CHARACTERS = 1000, 4_000_000  # per call of the backend: its encodings are far larger than their ids
+_UNLIMITED = ("word", "whitespace", "basic_english", "char", "byte")  # the texts bound the vocabulary
 
 
 def check_training(
@@ -23,7 +23,7 @@ def check_training(
     if byte_fallback and kind != "char":
         raise UserError(f"tokenizer.byte_fallback: only tokenizer=char has it, not {kind}. Leave it away.")
     smallest = 260 if kind == "char" and byte_fallback is not False else SMALLEST.get(kind, 4)
-    if vocab_size is None and kind not in UNLIMITED:
+    if vocab_size is None and kind not in _UNLIMITED:
         raise UserError(f"tokenizer.vocab_size: wanted a number for {kind}, got null.")
     if vocab_size is not None and vocab_size < smallest:
         raise UserError(f"tokenizer.vocab_size: wanted {smallest} or more for {kind}, got {vocab_size}.")
@@ -38,7 +38,7 @@ def check_training(
 
 
 def check_limit(max_length: int | None, keep: str) -> None:
-    """Raise ``UserError`` for a length that leaves nothing, or an unknown part to keep."""
+    """Raise ``UserError`` for a length below 1, or an unknown part to keep."""
     if keep not in ("start", "end"):
         raise UserError(f"tokenizer.keep: there is no '{keep}'. {did_you_mean(keep, ('start', 'end'))}")
     if max_length is not None and max_length < 1:
@@ -49,10 +49,10 @@ _HALF_CHARACTER = re.compile(".{0,20}[\ud800-\udfff].{0,20}", re.DOTALL)
 
 
 def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Give the texts in lists of a bounded size.
+    """Yield the texts in lists of a bounded size.
 
     Raises:
-        UserError: one is no string, or holds half a character.
+        UserError: one is not a string, or has a lone surrogate.
     """
     block: list[str] = []
     characters = 0
@@ -62,7 +62,7 @@ def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
                 f"text {number + 1} of {len(texts)}: wanted a string, got {text!r} ({type(text).__name__})."
             )
         try:
-            text.encode()  # at a hundredth of the price of what follows; not every version of the backend refuses it
+            text.encode()  # a hundredth of the time of what follows; not every version of the backend refuses it
         except UnicodeEncodeError as error:
             raise not_unicode([text]) from error
         if block and (len(block) == BLOCK_TEXTS or characters + len(text) > BLOCK_CHARACTERS):
@@ -75,7 +75,7 @@ def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def not_unicode(texts: Sequence[str]) -> UserError:
-    """Return what to tell of texts that the backend cannot read."""
+    """Return the error for texts that the backend cannot read."""
     shown = "".join(found[0] for found in map(_HALF_CHARACTER.search, texts) if found)
     return UserError(
         f"a text holds half a character (a lone surrogate), and cannot be read: {shown[:60]!a}. "

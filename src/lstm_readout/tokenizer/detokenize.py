@@ -1,8 +1,8 @@
-"""Training texts go in; a pattern of the spaces that nobody writes comes out.
+"""Training texts go in; a pattern of the spaces to leave out in decoded text comes out.
 
-A tokenizer of words gives back ``a man , in the park .``: it loses where its text had spaces. The texts themselves tell
-where: there is mostly none between a letter and a comma, and one between a comma and a letter. This is counted for each
-pair of neighbours of which one is punctuation or a symbol. So text that was tokenized before keeps its spaces.
+A tokenizer of words gives back ``a man , in the park .``: it does not know where its text had spaces. The texts
+show where: usually none between a letter and a comma, and one between a comma and a letter. This is counted for each
+pair of neighbours of which one is punctuation or a symbol. Text that was already tokenized keeps its spaces.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-RARELY = 2  # at least twice as often together as apart; a quotation mark opens and closes, and stays between spaces
-ENOUGH = 2_000_000  # characters: the habit shows in fewer
-LETTER = r"[^\s\p{P}\p{S}\p{Nd}]|<unk>"  # classes of neighbours, as Oniguruma writes them
-DIGIT = r"\p{Nd}"
-NEVER = r" (?!.|\n) "  # matches nothing
+_RARELY = 2  # at least twice as often together as apart; quotation marks open and close, and keep their spaces
+_ENOUGH = 2_000_000  # characters: fewer would do
+_LETTER = r"[^\s\p{P}\p{S}\p{Nd}]|<unk>"  # classes of neighbours, as Oniguruma writes them
+_DIGIT = r"\p{Nd}"
+_NEVER = r" (?!.|\n) "  # matches nothing
 
 
 class Spacing:
@@ -28,8 +28,8 @@ class Spacing:
         self.apart: Counter[tuple[str, str]] = Counter()
 
     def watch(self, texts: Iterable[str]) -> Iterator[str]:
-        """Give the texts on, and count in the first of them."""
-        left = ENOUGH
+        """Pass the texts on, and count in the first of them."""
+        left = _ENOUGH
         for text in texts:
             if left > 0:
                 self.count(text[:left])
@@ -44,18 +44,18 @@ class Spacing:
         self.apart.update((one[-1], other[0]) for one, other in pairwise(words))
 
     def pattern(self) -> str:
-        """Return the Oniguruma pattern of a space that is to be left out: of one that is rarely written."""
+        """Return the Oniguruma pattern of a space to leave out: one that the texts rarely have."""
         apart, followers = _by_class(self.apart), defaultdict(list)
         for (one, other), often in sorted(_by_class(self.together).items()):
-            are_words = one in (LETTER, DIGIT) and other in (LETTER, DIGIT)
+            are_words = one in (_LETTER, _DIGIT) and other in (_LETTER, _DIGIT)
             of_unknown = one == ">" or other == "<"  # the brackets of <unk>, which counts as a word
-            if often > RARELY * apart[one, other] and not (are_words or of_unknown):
+            if often > _RARELY * apart[one, other] and not (are_words or of_unknown):
                 followers[one].append(other)
         leaders = defaultdict(list)
         for one, others in followers.items():
             leaders["|".join(others)].append(one)
         cases = [f"(?<={'|'.join(ones)}) (?={others})" for others, ones in leaders.items()]
-        return "|".join(cases) if cases else NEVER
+        return "|".join(cases) if cases else _NEVER
 
 
 def _by_class(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
@@ -67,8 +67,8 @@ def _by_class(counts: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
 
 
 def _class_of(character: str) -> str:
-    """Return what a character counts as, in Oniguruma's words: a letter, a digit, or this very punctuation mark."""
+    """Return the class of a character, as an Oniguruma pattern: a letter, a digit, or this very punctuation mark."""
     category = unicodedata.category(character)
     if category == "Nd":
-        return DIGIT
-    return re.escape(character) if category[0] in "PS" else LETTER
+        return _DIGIT
+    return re.escape(character) if category[0] in "PS" else _LETTER

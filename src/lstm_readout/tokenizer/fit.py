@@ -1,6 +1,6 @@
 """Training texts go in, a fitted ``tokenizers.Tokenizer`` of one kind comes out.
 
-Its first three ids are ``SPECIAL_TOKENS``, and its decoder writes text as a person does: its JSON holds all of it.
+Its first three ids are ``SPECIAL_TOKENS``, and its decoder restores the usual spacing; its JSON stores all of it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from lstm_readout.tokenizer.special_tokens import SPECIAL_TOKENS, UNK
 Kind = Literal["word", "whitespace", "basic_english", "char", "byte", "bpe", "unigram", "wordpiece"]
 """The kinds of tokenizers that can be fitted; see ``docs/do/tokenizers.md``."""
 UNKNOWN = SPECIAL_TOKENS[UNK]
-NO_LIMIT = 10**9
-WORST = -1e6  # a score that no piece is taken for
-CONTINUING = "##"  # how WordPiece marks a piece that goes on with a word
-BLANK = " "  # no word holds one
+_NO_LIMIT = 10**9
+_WORST = -1e6  # a score with which no piece is chosen
+_CONTINUING = "##"  # how WordPiece marks a piece that continues a word
+_BLANK = " "  # no word contains one
 
 
 def fit(
@@ -37,7 +37,7 @@ def fit(
 ) -> Tokenizer:
     """Return the backend of a ``kind`` fitted on ``texts``; the arguments are those of ``TextTokenizer.train``."""
     normalizer = normalizers.Lowercase() if lowercase else None
-    limits = {"vocab_size": vocab_size or NO_LIMIT, "min_frequency": min_frequency}
+    limits = {"vocab_size": vocab_size or _NO_LIMIT, "min_frequency": min_frequency}
     if kind == "byte":
         return _bytes(normalizer)
     if kind == "char":
@@ -74,7 +74,7 @@ def _characters(
 
 
 def _without_merges(tokens: list[str], **options: Any) -> models.BPE:
-    """Return byte-pair encoding of no pairs: five times as fast as words of one character each."""
+    """Return byte-pair encoding without pairs: five times as fast as words of one character each."""
     return models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=[], **options)
 
 
@@ -83,7 +83,7 @@ def _frequent(texts: Iterable[str], normalizer: normalizers.Normalizer | None, m
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(text if normalizer is None else normalizer.normalize_str(text))
-    "".join(counts).encode()  # raises for a lone surrogate, as the backend does where it sees the texts
+    "".join(counts).encode()  # raises for a lone surrogate, as the backend does
     frequent = [character for character, count in counts.items() if count >= min_frequency]
     return sorted(frequent, key=lambda character: (-counts[character], character))
 
@@ -97,7 +97,7 @@ def _pairs(texts: Iterable[str], limits: dict[str, int], normalizer: normalizers
 
 def _unigrams(texts: Iterable[str], vocab_size: int, normalizer: normalizers.Normalizer | None) -> Tokenizer:
     """A unigram model of subwords (Kudo 2018) on bytes."""
-    # Not cut at punctuation, as for pairs: that took a sixth more tokens for the same text (Multi30k)
+    # Not split at punctuation, as pairs are: that took a sixth more tokens for the same text (Multi30k)
     words = pre_tokenizers.Split(Regex(r" ?\S+|\s+(?!\S)|\s+"), "isolated")
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     cut = pre_tokenizers.Sequence([words, in_bytes])
@@ -105,8 +105,8 @@ def _unigrams(texts: Iterable[str], vocab_size: int, normalizer: normalizers.Nor
     learned.train_from_iterator(
         texts, trainers.UnigramTrainer(vocab_size=vocab_size, unk_token=UNKNOWN, **_knowing_bytes())
     )
-    # The trainer gives a special token the score 0, the best of all, and may learn it twice: "<eos>" is text like any
-    scores = dict.fromkeys(SPECIAL_TOKENS, WORST)
+    # The trainer gives a special token the best score, 0, and may learn it twice: "<eos>" in a text is ordinary text
+    scores = dict.fromkeys(SPECIAL_TOKENS, _WORST)
     for piece, score in json.loads(learned.to_str())["model"]["vocab"]:
         scores.setdefault(piece, score)
     backend = _of_bytes(models.Unigram(list(scores.items()), unk_id=UNK), normalizer, cut)
@@ -126,7 +126,7 @@ def _of_bytes(
 
 
 def _knowing_bytes() -> dict[str, Any]:
-    """What lets a trainer end in a vocabulary that knows every text."""
+    """Return the options with which a trainer learns a vocabulary that knows every text."""
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     return {"special_tokens": SPECIAL_TOKENS, "initial_alphabet": alphabet, "show_progress": False}
 
@@ -138,7 +138,7 @@ def _words(
     lowercase: bool,
 ) -> Tokenizer:
     options: dict[str, Any] = {**limits, "special_tokens": SPECIAL_TOKENS, "show_progress": False}
-    trainer = trainers.WordPieceTrainer(**options, continuing_subword_prefix=CONTINUING)
+    trainer = trainers.WordPieceTrainer(**options, continuing_subword_prefix=_CONTINUING)
     if kind == "wordpiece":
         backend = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
         backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=lowercase)
@@ -158,28 +158,28 @@ def _words(
     spacing = Spacing()  # of whitespace it learns nothing: each word is written with a space before it
     backend.train_from_iterator(texts if kind == "whitespace" else spacing.watch(texts), trainer)
     if kind != "wordpiece":
-        # Not by the trainer: a text that holds "<unk>" as a word would move it to another id
+        # Not by the trainer: a text with "<unk>" as a word would move it to another id
         words = [
             word for word, _ in sorted(backend.get_vocab().items(), key=itemgetter(1)) if word not in SPECIAL_TOKENS
         ]
         vocab = {token: number for number, token in enumerate([*SPECIAL_TOKENS, *words])}
         backend.model = models.WordLevel(vocab, unk_token=UNKNOWN)
         backend.add_special_tokens(SPECIAL_TOKENS)
-    backend.decoder = joined(spacing, CONTINUING if kind == "wordpiece" else BLANK)
+    backend.decoder = joined(spacing, _CONTINUING if kind == "wordpiece" else _BLANK)
     return backend
 
 
-def joined(spacing: Spacing, prefix: str = BLANK) -> decoders.Decoder:
-    """Return the decoder of words, written with spaces where the texts that were watched had some."""
+def joined(spacing: Spacing, prefix: str = _BLANK) -> decoders.Decoder:
+    """Return the decoder of words, with spaces where the observed texts had some."""
     words = [decoders.WordPiece(prefix=prefix, cleanup=False), decoders.Fuse()]
     return decoders.Sequence([*words, decoders.Replace(Regex(spacing.pattern()), "")])
 
 
-# Python writes the last sigma of a word as ς (Unicode 3.13, Final_Sigma), the backend's Lowercase knows none of it
+# Python lowers the last sigma of a word to ς (Unicode 3.13, Final_Sigma), the backend's Lowercase does not
 _CASED = r"[\p{Cased}&&\P{Case_Ignorable}]"
-FINAL_SIGMA = normalizers.Replace(Regex(rf"{_CASED}\p{{Case_Ignorable}}*\KΣ(?!\p{{Case_Ignorable}}*{_CASED})"), "ς")
+_FINAL_SIGMA = normalizers.Replace(Regex(rf"{_CASED}\p{{Case_Ignorable}}*\KΣ(?!\p{{Case_Ignorable}}*{_CASED})"), "ς")
 
-# Python's str.split() takes these four for blanks, Rust does not
+# Python's str.split() splits at these four, Rust does not
 BLANKS = normalizers.Replace(Regex(r"[\x1c-\x1f]"), " ")
 
 
@@ -188,4 +188,4 @@ def basic_english() -> normalizers.Normalizer:
     replaced = {"'": " '  ", '"': "", ".": " . ", "<br />": " ", ",": " , ", "(": " ( ", ")": " ) "}
     replaced |= {"!": " ! ", "?": " ? ", ";": " ", ":": " "}
     steps = [normalizers.Replace(old, new) for old, new in replaced.items()]
-    return normalizers.Sequence([FINAL_SIGMA, normalizers.Lowercase(), *steps, BLANKS])
+    return normalizers.Sequence([_FINAL_SIGMA, normalizers.Lowercase(), *steps, BLANKS])

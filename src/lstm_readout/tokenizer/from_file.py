@@ -1,4 +1,4 @@
-"""A ``tokenizer.json`` that somebody else made goes in; its backend and its unknown, first and last token come out."""
+"""A backend made elsewhere, as a ``tokenizer.json`` or an object, goes in; it and its special ids come out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lstm_readout.errors import MOST_NAMED, UserError, did_you_mean
 from lstm_readout.tokenizer.byte_alphabet import BYTE_CHARACTERS, byte_token
 from lstm_readout.tokenizer.special_tokens import UNK
 
-NAMES = {  # what the tokens are called in the tokenizers that people use, the surest name first
+NAMES = {  # the usual names of these tokens, the surest first
     "unk_token": ["<unk>", "[UNK]", "<UNK>", "<|unk|>"],
     "bos_token": ["<s>", "<bos>", "<sos>", "<|begin_of_text|>", "<|startoftext|>", "<BOS>", "[BOS]", "[CLS]"],
-    # GPT-2's <|endoftext|> is both, but what begins a text is not needed
+    # GPT-2's <|endoftext|> is both, but a token that begins a text is not needed
     "eos_token": ["</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "<EOS>", "[EOS]", "[SEP]", "<|im_end|>"],
 }
 
@@ -39,15 +39,10 @@ class Numbering:
 
 
 def read(path: str, named: dict[str, str | None]) -> tuple[Tokenizer, list[int | None]]:
-    """Return the backend of a file, and its ids of ``<unk>``, ``<bos>`` and ``<eos>``; None for one that it lacks.
-
-    Args:
-        path: the file.
-        named: ``unk_token``, ``bos_token`` and ``eos_token``; None for one that is to be found by its usual names.
+    """Return the backend of a ``tokenizer.json`` and its special ids; see ``_adopt``.
 
     Raises:
-        UserError: no such file, no tokenizer, a token that is not there, none that ends a text, or none for what is
-            unknown where the tokenizer does not know every text.
+        UserError: no such file, no tokenizer, or what ``_adopt`` refuses.
     """
     content = _content(Path(path).expanduser())
     try:
@@ -55,21 +50,54 @@ def read(path: str, named: dict[str, str | None]) -> tuple[Tokenizer, list[int |
     except Exception as error:  # the backend raises nothing more exact
         raise UserError(
             f"tokenizer.path: cannot read '{path}' as a tokenizer.json: {error}. "
-            "Save it anew with a current version of Hugging Face tokenizers."
+            "Save it again with a current version of Hugging Face tokenizers."
         ) from error
+    return backend, _adopt(backend, content, named, f"'{path}'")
+
+
+def copied(backend: Tokenizer, named: dict[str, str | None]) -> tuple[Tokenizer, list[int | None]]:
+    """Return a copy of a backend and its special ids; see ``_adopt``.
+
+    Raises:
+        UserError: a part of it is Python code, or what ``_adopt`` refuses.
+    """
+    try:
+        text = backend.to_str()
+    except Exception as error:  # the backend raises nothing more exact
+        raise UserError(
+            f"tokenizer: the backend cannot be stored in a checkpoint: {error}. Build it from the classes of Hugging "
+            "Face tokenizers alone, for example pre_tokenizers.Split(Regex(...))."
+        ) from error
+    copy = Tokenizer.from_str(text)
+    return copy, _adopt(copy, json.loads(text), named, "the backend")
+
+
+def _adopt(backend: Tokenizer, content: dict[str, Any], named: dict[str, str | None], source: str) -> list[int | None]:
+    """Prepare a backend, and return its ids of ``<unk>``, ``<bos>`` and ``<eos>``; None for one that it lacks.
+
+    Args:
+        backend: truncates, pads and drops merges no longer.
+        content: its JSON.
+        named: ``unk_token``, ``bos_token`` and ``eos_token``; None for one to be found by its usual names.
+        source: where the backend comes from, in messages.
+
+    Raises:
+        UserError: a named token is missing, no token ends a text, or none is for unknown text and the tokenizer does
+            not know every text.
+    """
     backend.no_truncation()
     backend.no_padding()
     if content["model"].get("dropout"):
-        backend.model.dropout = None  # else no text would be read the same way twice
+        backend.model.dropout = None  # otherwise no text would be encoded the same way twice
     vocab = backend.get_vocab(with_added_tokens=True)
-    tokens = {key: _find(key, name, vocab, content, path) for key, name in named.items()}
+    tokens = {key: _find(key, name, vocab, content, source) for key, name in named.items()}
     if tokens["eos_token"] is None:
         raise UserError(
-            f"tokenizer.eos_token: '{path}' has no token by which a text usually ends. {_hint(content, 'eos_token')}"
+            f"tokenizer.eos_token: {source} has no token by which a text usually ends. {_hint(content, 'eos_token')}"
         )
     if not _knows_every_byte(content, vocab):
-        tokens["unk_token"] = _unknown(backend, named["unk_token"], tokens["unk_token"], vocab, content, path)
-    return backend, [None if tokens[key] is None else vocab[str(tokens[key])] for key in NAMES]
+        tokens["unk_token"] = _unknown(backend, named["unk_token"], tokens["unk_token"], vocab, content, source)
+    return [None if tokens[key] is None else vocab[str(tokens[key])] for key in NAMES]
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -89,15 +117,15 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
-def _find(key: str, name: str | None, vocab: dict[str, int], content: dict[str, Any], path: str) -> str | None:
+def _find(key: str, name: str | None, vocab: dict[str, int], content: dict[str, Any], source: str) -> str | None:
     if name is None:
         return next((usual for usual in NAMES[key] if usual in vocab), None)
     if name not in vocab:
         near = did_you_mean(name, vocab).partition("Valid:")[0].rstrip()
-        raise UserError(f"tokenizer.{key}: '{path}' has no token '{name}'. {near or _hint(content, key)}")
+        raise UserError(f"tokenizer.{key}: {source} has no token '{name}'. {near or _hint(content, key)}")
     if name not in NAMES[key] and name not in _special_tokens(content):
         raise UserError(
-            f"tokenizer.{key}: '{name}' of '{path}' is a token like any other, and stands in texts. "
+            f"tokenizer.{key}: '{name}' of {source} is a token like any other, and stands in texts. "
             f"{_hint(content, key)}"
         )
     return name
@@ -108,7 +136,7 @@ def _special_tokens(content: dict[str, Any]) -> list[str]:
 
 
 def _hint(content: dict[str, Any], key: str) -> str:
-    """Return what to do where the token that is needed was not found."""
+    """Return what to do if a needed token was not found."""
     names = _special_tokens(content)
     if not names:
         return "It has no special tokens at all. Add them with Tokenizer.add_special_tokens(['<unk>', '<eos>'])."
@@ -121,9 +149,9 @@ def _unknown(
     found: str | None,
     vocab: dict[str, int],
     content: dict[str, Any],
-    path: str,
+    source: str,
 ) -> str:
-    """Return the token of what is unknown; a model that has none would raise, or drop the text without a word."""
+    """Return the token for unknown text; a model without one would raise, or silently drop the text."""
     model = content["model"]
     own = model.get("unk_token")
     if model.get("unk_id") is not None:  # a unigram model
@@ -131,13 +159,13 @@ def _unknown(
     if own in vocab:
         if named not in (None, own):
             raise UserError(
-                f"tokenizer.unk_token: the model of '{path}' writes '{own}' for what it does not know, not '{named}'. "
+                f"tokenizer.unk_token: the model of {source} writes '{own}' for what it does not know, not '{named}'. "
                 "Leave tokenizer.unk_token away."
             )
         return own
     if found is None or "unk_id" in model:
         raise UserError(
-            f"tokenizer.unk_token: '{path}' has no token for text that it does not know, which would be lost. "
+            f"tokenizer.unk_token: {source} has no token for text that it does not know, which would be lost. "
             f"{_hint(content, 'unk_token')}"
         )
     backend.model.unk_token = found
@@ -152,7 +180,7 @@ def _knows_every_byte(content: dict[str, Any], vocab: dict[str, int]) -> bool:
 
 
 def _parts(node: Any) -> Iterator[str]:
-    """Give the types of a pipeline's parts, however deep they stand."""
+    """Yield the types of a pipeline's parts, at any depth."""
     if isinstance(node, dict):
         yield str(node.get("type"))
         for part in [*node.get("pretokenizers", []), *node.get("normalizers", [])]:

@@ -1,7 +1,7 @@
-"""Texts go in, ids come out, at the price of the distinct words in them.
+"""Texts go in, ids come out, in the time of their distinct words.
 
-A text is cut at spaces that no token of its kind can cross. Each distinct piece is encoded once, by the backend, and
-then looked up. No Python loop runs over ids.
+A text is split at spaces that no token of its kind can cross. The backend encodes each distinct piece once; then it is
+looked up. There is no Python loop over ids.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tokenizers import AddedToken, Tokenizer
 from lstm_readout.tokenizer.ragged import Ragged
 
 Cut = Callable[[str], list[str]]
-MOST = 500_000  # pieces that are remembered, some 100 MB
-BORDER = "\ufdd0"  # a code point that is no character; a piece that holds one is encoded alone
-TOGETHER = 500  # pieces that are encoded as one text
-FEW = 100  # pieces that are not worth a second backend
+MOST = 500_000  # cached pieces, about 100 MB
+_BORDER = "\ufdd0"  # a noncharacter code point; a piece that contains it is encoded alone
+TOGETHER = 500  # pieces encoded as one text
+FEW = 100  # fewer pieces than this are not worth a second backend
 
 
 def _at_spaces(text: str) -> list[str]:
@@ -28,7 +28,7 @@ def _at_spaces(text: str) -> list[str]:
 
 
 def _at_spaces_but_breaks(text: str) -> list[str]:
-    """``<br />`` is one blank; do not cut what becomes one when the quotes fall: ``<br "/>``."""
+    """``<br />`` is one space; do not split what becomes one when quotes are removed: ``<br "/>``."""
     pieces = []
     for part in text.split("<br />"):
         pieces += _OUTSIDE_BREAKS.split(part) if " /" in part or '"/' in part else part.split(" ")
@@ -36,10 +36,10 @@ def _at_spaces_but_breaks(text: str) -> list[str]:
 
 
 def _before_spaces(text: str) -> list[str]:
-    """The space goes with the word behind it. Where blanks meet, GPT-2's rule looks further, and nothing is cut."""
+    """The space belongs to the word after it. Runs of whitespace are not split: GPT-2's rule looks further there."""
     if "  " in text or not text.isprintable():
         return _BEFORE_LONE_SPACES.split(text)
-    return text.replace(" ", "\n ").split("\n")  # the same, at half the price
+    return text.replace(" ", "\n ").split("\n")  # the same in half the time
 
 
 _OUTSIDE_BREAKS = re.compile(r'(?<![rR"]) | (?!["/])')
@@ -56,7 +56,7 @@ CUTS: dict[str, Cut] = {
 
 
 class PieceEncoder:
-    """Encodes as ``backend.encode_batch`` does, and remembers the ids of each piece.
+    """Encodes as ``backend.encode_batch`` does, and caches the ids of each piece.
 
     Args:
         backend: the tokenizer.
@@ -84,7 +84,7 @@ class PieceEncoder:
     @cached_property
     def _bordered(self) -> Tokenizer:
         backend = Tokenizer.from_str(self.backend.to_str())
-        backend.add_tokens([AddedToken(BORDER, normalized=False)])
+        backend.add_tokens([AddedToken(_BORDER, normalized=False)])
         return backend
 
     def _forget(self) -> None:
@@ -95,12 +95,12 @@ class PieceEncoder:
         new, self.numbers.new = self.numbers.new, []
         if not new:
             return
-        if len(new) < FEW or any(BORDER in piece for piece in new):
+        if len(new) < FEW or any(_BORDER in piece for piece in new):
             added = encode_whole(self.backend, new)
-        else:  # many at once, for each call of the backend costs more than a piece
+        else:  # many at once, because a call of the backend costs more than a piece
             parts = (new[i : i + TOGETHER] for i in range(0, len(new), TOGETHER))
-            ids = encode_whole(self._bordered, [BORDER.join([*part, ""]) for part in parts]).values
-            is_border = ids == self._bordered.token_to_id(BORDER)
+            ids = encode_whole(self._bordered, [_BORDER.join([*part, ""]) for part in parts]).values
+            is_border = ids == self._bordered.token_to_id(_BORDER)
             borders = np.flatnonzero(is_border)
             added = Ragged(ids[~is_border], np.concatenate(([0], borders - np.arange(len(borders)))))
         self.known = Ragged(
@@ -110,7 +110,7 @@ class PieceEncoder:
 
 
 class _Numbers(dict[str, int]):
-    """Piece -> its number, counted up by first sight; ``new`` are those that nobody has asked the backend for."""
+    """Piece -> its number, in order of appearance; ``new`` are those that the backend has not encoded yet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,6 +124,6 @@ class _Numbers(dict[str, int]):
 
 def encode_whole(backend: Tokenizer, texts: Sequence[str]) -> Ragged:
     """Return the ids that the backend gives to each text."""
-    # "<bos>" and "<eos>" in somebody's text are words, no commands. Set here, for a copied backend forgets it
+    # "<bos>" and "<eos>" in a text are words, not control tokens. Set here, because a copied backend forgets it
     backend.encode_special_tokens = True
     return Ragged.from_lists([one.ids for one in backend.encode_batch_fast(list(texts), add_special_tokens=False)])

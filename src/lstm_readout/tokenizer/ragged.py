@@ -1,6 +1,6 @@
-"""Rows of different length as one flat array: lists of ids go in, a ``PackedSequence`` comes out.
+"""Rows of different lengths as one flat array: lists of ids go in, a ``PackedSequence`` comes out.
 
-No padding exists here, and no Python loop runs over tokens.
+There is no padding, and no Python loop over tokens.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def pack(column: Ragged, rows: np.ndarray, first: int | None = None) -> PackedSe
     """Pack the given rows, in the given order (``sorted_indices`` remembers it).
 
     Args:
-        column: the ids of all rows; each row must hold one token at least.
+        column: the ids of all rows; each row must have at least one token.
         rows: (B,) which rows.
-        first: if given, every row is moved one step to the right behind this id and loses its last token: the
+        first: if given, every row is shifted one step to the right, begins with this id and loses its last token: the
             inputs of a model whose targets are the row itself (teacher forcing).
 
     Returns:
@@ -55,8 +55,8 @@ def pack(column: Ragged, rows: np.ndarray, first: int | None = None) -> PackedSe
     order = np.argsort(-lengths, kind="stable")
     starts, lengths = starts[order], lengths[order]
     steps = np.arange(lengths[0])[:, None]  # (T, 1)
-    alive = steps < lengths  # (T, B): a prefix of each step's rows, for the longest come first
-    index = (starts + steps)[alive]  # (tokens,) time after time, as PackedSequence wants it
+    alive = steps < lengths  # (T, B): a prefix of each step's rows, because the longest come first
+    index = (starts + steps)[alive]  # (tokens,) step by step, as PackedSequence requires
     if first is None:
         data = column.values[index]
     else:
@@ -69,13 +69,13 @@ def pack(column: Ragged, rows: np.ndarray, first: int | None = None) -> PackedSe
 
 
 def ended(column: Ragged, max_length: int | None, keep: str, reverse: bool) -> tuple[Ragged, int]:
-    """Return the column with ``<eos>`` behind each row, and how many rows were cut.
+    """Return the column with ``<eos>`` after each row, and how many rows were truncated.
 
     Args:
         column: the ids.
-        max_length: most ids of a row, ``<eos>`` not counted; None for no limit.
-        keep: the part of a longer row that stays, ``start`` or ``end``.
-        reverse: turn around what stays.
+        max_length: maximum ids per row, without ``<eos>``; None for no limit.
+        keep: the part of a longer row that is kept, ``start`` or ``end``.
+        reverse: reverse what is kept.
     """
     lengths = column.lengths
     kept = lengths if max_length is None else np.minimum(lengths, max_length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -13,13 +13,14 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer.byte_alphabet import written
 from lstm_readout.tokenizer.checks import blocks, check_limit, check_training, not_unicode
 from lstm_readout.tokenizer.fit import Kind, fit
-from lstm_readout.tokenizer.from_file import Numbering, read
+from lstm_readout.tokenizer.from_file import Numbering, copied, read
 from lstm_readout.tokenizer.piece_cache import CUTS, PieceEncoder, encode_whole
 from lstm_readout.tokenizer.ragged import Ragged, ended, joined
 from lstm_readout.tokenizer.special_tokens import BOS, EOS, SPECIAL_TOKENS, UNK
 from lstm_readout.tokenizer.word_rules import SPLITTERS, encode_split, joiner, splitter
 
 Keep = Literal["start", "end"]
+_TAKEN = {*get_args(Kind), *CUTS, *SPLITTERS, "file"}  # kinds that decide how texts are encoded
 
 
 class TextTokenizer:
@@ -27,14 +28,14 @@ class TextTokenizer:
 
     Args:
         backend: the ``tokenizers.Tokenizer``; its first three ids are ``SPECIAL_TOKENS``, unless ``special`` is given.
-        max_length: longest text in tokens, ``<eos>`` not counted; longer ones are cut. None: no limit.
-        keep: which part of a longer text stays, its ``start`` or its ``end``.
-        kind: what it was trained as; ``file`` for one that was not trained here, None for one of an old checkpoint.
-        dropout: share of merges that is skipped at random in training (``bpe``).
-        special: the backend's ids of ``<unk>``, ``<bos>`` and ``<eos>``, where they are not 0, 1 and 2; None for
+        max_length: longest text in tokens, without ``<eos>``; longer ones are truncated. None: no limit.
+        keep: which part of a longer text is kept, its ``start`` or its ``end``.
+        kind: how it was trained; ``file`` for one that was not trained here, None for one from an old checkpoint.
+        dropout: share of merges that are skipped at random in training (``bpe``).
+        special: the backend's ids of ``<unk>``, ``<bos>`` and ``<eos>``, if they are not 0, 1 and 2; None for
             a token that it lacks.
-        reverse: ids go from the last token that stays to the first, ``<eos>`` behind it: a model of these reads and
-            writes texts from their end.
+        reverse: ids go from the last kept token to the first, followed by ``<eos>``: a model trained on them reads and
+            generates texts from their end.
     """
 
     def __init__(
@@ -71,22 +72,22 @@ class TextTokenizer:
 
         Args:
             texts: the training split, and nothing else; read once.
-            kind: see ``docs/do/tokenizers.md``. ``byte``, ``char``, ``bpe`` and ``unigram`` know every text and give it
-                back unchanged; ``word``, ``whitespace``, ``basic_english`` and ``wordpiece`` know words.
-            vocab_size: most ids, the special ones counted. None: no limit (``word``, ``whitespace``,
+            kind: see ``docs/do/tokenizers.md``. ``byte``, ``char``, ``bpe`` and ``unigram`` encode every text without
+                loss; ``word``, ``whitespace``, ``basic_english`` and ``wordpiece`` know words.
+            vocab_size: maximum number of ids, special ones included. None: no limit (``word``, ``whitespace``,
                 ``basic_english``, ``char``).
-            min_frequency: a token seen less often is unknown (``bpe``, ``wordpiece``: a pair seen less often is not
-                merged; ``byte`` and ``unigram`` have none).
+            min_frequency: a rarer token is unknown (``bpe``, ``wordpiece``: a rarer pair is not merged; ``byte`` and
+                ``unigram`` have none).
             lowercase: fold case first (``basic_english`` always does).
             max_length, keep, reverse: see the class.
-            dropout: share of merges that is skipped, other ones each time, where a text is encoded for training (BPE
-                dropout, Provilkov et al. 2020; ``bpe`` only). The library draws by itself: no seed repeats it.
-            byte_fallback: read characters that training never showed as their UTF-8 bytes, not as ``<unk>``
-                (``char`` only, where it is True if not given).
+            dropout: share of merges that are skipped, at random each time a text is encoded for training (BPE dropout,
+                Provilkov et al. 2020; ``bpe`` only). The library has a random state of its own: no seed repeats it.
+            byte_fallback: encode characters not seen in training as their UTF-8 bytes, not as ``<unk>`` (``char`` only,
+                there by default True).
 
         Raises:
-            UserError: for an argument that is out of range or means nothing to this kind, a text that is none,
-                or texts that hold no token.
+            UserError: an argument is out of range or means nothing to this kind, a text is not a string, or the texts
+                contain no token.
         """
         check_training(kind, vocab_size, min_frequency, dropout, byte_fallback)
         check_limit(max_length, keep)
@@ -128,56 +129,89 @@ class TextTokenizer:
         keep: Keep = "start",
         reverse: bool = False,
     ) -> TextTokenizer:
-        """Take a ``tokenizer.json`` of Hugging Face ``tokenizers`` as it is.
+        """Take a ``tokenizer.json`` of Hugging Face ``tokenizers``, unchanged.
 
         Its ids are renumbered, so that ``<unk>``, ``<bos>`` and ``<eos>`` are 0, 1 and 2 and the others follow in its
-        order. Nothing of the file cuts, pads or adds tokens: truncation, padding and post-processor are left out.
+        order. Its truncation, padding and post-processor are left out.
 
         Args:
-            texts: not looked at; every way to a tokenizer is called with the training texts.
+            texts: not read; every function that makes a tokenizer is called with the training texts.
             path: the file.
-            unk_token: the token of what it does not know; byte-level tokenizers need none.
-            bos_token: the token before a text; without one, id 1 is new.
-            eos_token: the token behind a text. All three are looked for by their usual names if not given.
+            unk_token: the token for unknown text; byte-level tokenizers need none.
+            bos_token: the token before a text; if there is none, id 1 is new.
+            eos_token: the token after a text. By default all three are found by their usual names.
             max_length, keep, reverse: see the class.
 
         Raises:
-            UserError: no such file, no tokenizer, or a token that is needed and not there.
+            UserError: no such file, no tokenizer, or a token that is needed is missing.
         """
         check_limit(max_length, keep)
         backend, special = read(path, {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token})
         return cls(backend, max_length, keep, kind="file", special=special, reverse=reverse)
+
+    @classmethod
+    def from_backend(
+        cls,
+        backend: Tokenizer,
+        *,
+        kind: str = "custom",
+        unk_token: str | None = None,
+        bos_token: str | None = None,
+        eos_token: str | None = None,
+        max_length: int | None = None,
+        keep: Keep = "start",
+        reverse: bool = False,
+    ) -> TextTokenizer:
+        """Take a ``tokenizers.Tokenizer`` that you built and trained: the way to a tokenizer of your own.
+
+        All of it must be in its JSON, for that is what a checkpoint stores; its ids are renumbered as by ``from_file``.
+
+        Args:
+            backend: a copy of it is taken.
+            kind: its name in reports.
+            unk_token, bos_token, eos_token: see ``from_file``.
+            max_length, keep, reverse: see the class.
+
+        Raises:
+            UserError: a part of the backend is Python code, a token that is needed is missing, or the name is taken.
+        """
+        check_limit(max_length, keep)
+        if kind in _TAKEN:
+            raise UserError(f"tokenizer kind '{kind}': the name of a rule of lstm_readout. Choose another name.")
+        named = {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
+        backend, special = copied(backend, named)
+        return cls(backend, max_length, keep, kind=kind, special=special, reverse=reverse)
 
     def __len__(self) -> int:
         return self.backend.get_vocab_size() if self._numbering is None else len(self._numbering.theirs)
 
     @property
     def resamples(self) -> bool:
-        """Whether ``encode(training=True)`` gives other ids each time."""
+        """Whether ``encode(training=True)`` gives different ids each time."""
         return self.dropout > 0
 
     @property
     def joins_far(self) -> bool:
-        """Whether ``decode`` may place a word by others far before it: Moses pairs quotation marks."""
+        """Whether how ``decode`` joins a word can depend on words far before it: Moses pairs quotation marks."""
         return self.kind in SPLITTERS
 
     @cached_property
     def tokens(self) -> list[str]:
-        """The text of each id: (ids,). A part of a character is written by its bytes, like ``<0xE2>``."""
+        """The text of each id: (ids,). A part of a character is shown by its bytes, like ``<0xE2>``."""
         ids = range(len(self)) if self._numbering is None else self._numbering.theirs.tolist()
         pieces = [self.backend.id_to_token(number) if number >= 0 else None for number in ids]
         special = [piece or name for piece, name in zip(pieces, SPECIAL_TOKENS, strict=False)]
         return special + [written(piece or "", self.backend.decoder) for piece in pieces[len(special) :]]
 
     def encode(self, texts: Sequence[str], *, training: bool = False) -> tuple[Ragged, int]:
-        """Return the ids of each text, ``<eos>`` at its end, and how many texts were cut at ``max_length``.
+        """Return the ids of each text, ``<eos>`` at its end, and how many texts were truncated at ``max_length``.
 
         Args:
             texts: any strings without lone surrogates.
-            training: draw other segmentations each time, if the tokenizer ``resamples``; otherwise no difference.
+            training: draw a new segmentation each time, if the tokenizer ``resamples``.
 
         Raises:
-            UserError: one of the texts is no text.
+            UserError: one of the texts is not a string, or not Unicode.
         """
         encode = self._encode_drawing if training and self.resamples else self._encode
         columns, cut = [], 0
@@ -204,7 +238,7 @@ class TextTokenizer:
         return self.backend.decode(ids, skip_special_tokens=False)
 
     def without_half_character(self, text: str) -> str:
-        """Return a decoded text without the bytes of no whole character where its ids were cut.
+        """Return a decoded text without the part of a character at which its ids were cut.
 
         That is at its end, and with ``reverse`` at its start.
         """
@@ -219,7 +253,7 @@ class TextTokenizer:
             "kind": self.kind,
             "dropout": self.dropout,
             "special": self.special,
-        } | ({"reverse": True} if self.reverse else {})  # told where it is so: the hash of every other stays
+        } | ({"reverse": True} if self.reverse else {})  # only if true: the hashes of all others stay the same
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TextTokenizer:
@@ -235,7 +269,7 @@ class TextTokenizer:
         )
 
     def __reduce__(self) -> tuple[Callable[..., TextTokenizer], tuple[dict[str, Any]]]:
-        """Leave what was remembered behind: a copy, and its fingerprint, follow from what was learned alone."""
+        """Leave caches behind: a copy, and its fingerprint, depend on what was learned alone."""
         return TextTokenizer.from_dict, (self.to_dict(),)
 
     @cached_property
@@ -247,11 +281,11 @@ class TextTokenizer:
 
     @cached_property
     def _encode_drawing(self) -> Callable[[list[str]], Ragged]:
-        backend = Tokenizer.from_str(self.backend.to_str())  # a copy, so that nothing else ever draws
+        backend = Tokenizer.from_str(self.backend.to_str())  # a copy, so that no other encoding draws
         backend.model.dropout = self.dropout  # pyright: ignore[reportAttributeAccessIssue]
         return partial(encode_whole, backend)
 
     def _renumbered(self, column: Ragged) -> Ragged:
         values = column.values if self._numbering is None else self._numbering.ours[column.values]
-        # A vocabulary of words may hold "<eos>" as the word that it is in somebody's text
+        # "<eos>" in a text is a word like any other, and may be in a vocabulary of words
         return Ragged(np.where((values == BOS) | (values == EOS), np.int32(UNK), values), column.offsets)

@@ -1,4 +1,4 @@
-"""What was learned from the training split: tokenizers and labels, as plain values for a checkpoint and back."""
+"""Tokenizers and labels, learned from the training split, to plain values for a checkpoint and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstm_readout.tokenizer.text_tokenizer import TextTokenizer
 
 
 class Vocabulary(NamedTuple):
-    """What was learned from the training split and must travel with the model: it is all that a checkpoint needs."""
+    """What was learned from the training split: all that a checkpoint needs beside the weights."""
 
     tokenizers: dict[str, TextTokenizer]  # text role -> tokenizer
     labels: list[str]  # class names in the order of the logits; empty for a task without labels
@@ -33,6 +33,6 @@ class Vocabulary(NamedTuple):
 
 
 def unknown_rate(column: Ragged) -> float:
-    """Return the share of tokens that the vocabulary does not know, ``<eos>`` not counted."""
+    """Return the share of tokens that the vocabulary does not know, without ``<eos>``."""
     words = len(column.values) - len(column.lengths)
     return float(np.count_nonzero(column.values == UNK)) / max(words, 1)

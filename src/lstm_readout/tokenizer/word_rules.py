@@ -1,6 +1,6 @@
-"""Rules of words that are programs of other libraries: a text goes in, its words come out, and back.
+"""Word tokenizers of other libraries: a text goes in, its words come out, and back.
 
-torchtext names them; a checkpoint says which one it was trained with, and needs that library alone.
+They have torchtext's names. A checkpoint stores the name, and needs that one library to be used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SPLITTERS = {
 
 
 def splitter(name: str) -> Callable[[str], list[str]]:
-    """Return the rule: a text -> words, which raises ``UserError`` for a text that its library fails at.
+    """Return the rule: a text -> words; it raises ``UserError`` for a text at which its library fails.
 
     Raises:
         UserError: its library is not installed.
@@ -53,7 +53,7 @@ def splitter(name: str) -> Callable[[str], list[str]]:
 
 
 def guarded(name: str | None, split: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
-    """Return the rule; for a text that it fails at it raises ``UserError``."""
+    """Return the rule; it raises ``UserError`` for a text at which it fails."""
 
     def split_or_tell(text: str) -> list[str]:
         try:
@@ -68,7 +68,7 @@ def guarded(name: str | None, split: Callable[[str], list[str]]) -> Callable[[st
 
 
 def joiner(name: str | None) -> Callable[[list[str]], str] | None:
-    """Return the way back: words -> a text; None where the backend's decoder knows it.
+    """Return the inverse: words -> a text; None if the backend's decoder does it.
 
     Raises:
         UserError: its library is not installed.
@@ -85,7 +85,7 @@ def encode_split(backend: Tokenizer, split: Callable[[str], list[str]], texts: S
 
 
 def versions() -> dict[str, str | None]:
-    """Return which torchtext and which libraries are installed: an encoding follows from them, too."""
+    """Return the versions of torchtext and of these libraries: an encoding depends on them as well."""
     found: dict[str, str | None] = {}
     for library in ("torchtext", *(one.library for one in SPLITTERS.values())):
         try:

@@ -1,11 +1,11 @@
-"""Where text comes from: a description goes in, a ``datasets.Dataset`` or a ``RowStream`` for each split comes out.
+"""Where text comes from: a description goes in, a ``datasets.Dataset`` or a ``RowStream`` per split comes out.
 
-Every format has one reader of rows, in memory that does not grow with the file. A ``Dataset`` holds all of them; a
-``RowStream`` reads them anew each time, for files larger than memory.
+Every format has one reader of rows, whose memory does not grow with the file. A ``Dataset`` has all rows in memory; a
+``RowStream`` reads them again each time, for files larger than memory.
 
-Files are read here, not through the cache of ``datasets``: that one knows a file by size and time, so an edited file
-can come back as it was, and it hides line numbers. Text is split at ``\\n`` alone: a lone ``\\r`` inside a sentence
-would shift every pair of parallel files after it. Any file may be gzip'd (``.gz``). Hub ids are loaded by ``datasets``.
+Files are read here, not through the cache of ``datasets``: it identifies a file by size and time, so it
+can return an edited file unchanged, and it hides line numbers. Text is split at ``\\n`` alone: a lone ``\\r`` inside a
+sentence would shift every pair of parallel files after it. Files may be gzip'd (``.gz``). ``datasets`` loads hub ids.
 """
 
 import datasets
@@ -36,4 +36,4 @@ __all__ = [
     "stream_hub",
 ]
 
-datasets.disable_progress_bars()  # a split is read in seconds; the log tells its size
+datasets.disable_progress_bars()  # a split is read in seconds; the log gives its size

@@ -1,4 +1,4 @@
-"""Tables of text (csv, tsv): a header, then a row for each line or, where a quoted cell breaks, for several."""
+"""Tables of text (csv, tsv): a header, then one row per line; a quoted cell may span several."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lstm_readout.data.sources.row_stream import RowStream, refuse_twins
 from lstm_readout.data.sources.text_blocks import LONGEST_LINE, text_blocks
 from lstm_readout.errors import UserError
 
-LONGEST_CELL = 1 << 25  # characters: a whole book fits, and a quote that stays open does not fill the memory
+_LONGEST_CELL = 1 << 25  # characters: a whole book fits, and an unclosed quote does not fill the memory
 
 
 def cells(path: Path, separator: str, longest: int | None = None) -> Iterator[list[str]]:
-    """Yield the header, then the cells of each row as they are written: "007" stays "007", and "NA" is a word.
+    """Yield the header, then the cells of each row, unchanged: "007" stays "007", and "NA" is a word.
 
     Raises:
-        UserError: with the line where a row begins that cannot be read, or has more or fewer cells than the header.
+        UserError: a row cannot be read, or has more or fewer cells than the header; names the line where it begins.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))  # one for the whole process
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))  # one for the whole process
     blocks = (io.StringIO(text, newline="\n") for _, text in text_blocks(path, longest))
     reader = csv.reader(chain.from_iterable(blocks), delimiter=separator, strict=True)
     width, line = 0, 1

@@ -51,7 +51,7 @@ def read_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -> 
     Args:
         files: split -> a file's path, or {column: path} of parallel text files; None for a split without a file.
         root: the folder that relative paths start from.
-        whole: a plain text file is one row, not one row a line.
+        whole: a plain text file is one row, not one row per line.
 
     Raises:
         UserError: a file is missing, empty, not UTF-8, broken, or parallel files differ in length.
@@ -68,7 +68,7 @@ def read_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -> 
 
 
 def stream_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -> dict[str, RowStream]:
-    """Open the files of each split, to be read row by row in memory that does not grow with them.
+    """Open the files of each split, to be read row by row without holding them in memory.
 
     Args:
         files: as for ``read_files``.
@@ -76,7 +76,7 @@ def stream_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -
         whole: refused: one row would be the whole file.
 
     Raises:
-        UserError: as ``read_files`` does; for what stands below the first rows, while they are gone through.
+        UserError: as ``read_files`` does; for faults below the first rows, during iteration.
     """
     if whole:
         raise UserError(
@@ -106,7 +106,7 @@ def local_folder(name: str) -> Path | None:
 
 
 def find_files(path: Path, alone: str = "train") -> dict[str, str]:
-    """Name the files of ``data.path``.
+    """Return the files of ``data.path``: split -> file.
 
     Args:
         path: a file, or a folder that holds ``train.*``, ``validation.*``, ``test.*``.

@@ -14,7 +14,7 @@ from lstm_readout.data.sources.open_file import reason
 from lstm_readout.data.sources.row_stream import TEXT_COLUMN, RowStream
 from lstm_readout.errors import UserError
 
-ROWS = 100  # that a stream takes at once
+ROWS = 100  # per read of a stream
 
 
 def read_hub(
@@ -30,8 +30,8 @@ def read_hub(
     Args:
         path: the repository's id.
         revision: the commit.
-        name: which of its configurations, where it has several.
-        joined: the texts of all splits, one after another, are one document, to be split anew.
+        name: which of its configurations, if it has several.
+        joined: the texts of all splits, one after another, are one document, to be split again.
         rename: the hub's name of a column -> the local copy's.
 
     Raises:
@@ -62,7 +62,7 @@ def stream_hub(
         rename: as for ``read_hub``.
 
     Raises:
-        UserError: as ``read_hub`` does; for what breaks later, while rows are gone through.
+        UserError: as ``read_hub`` does; for later faults, during iteration.
     """
     if joined:
         raise UserError(
@@ -90,7 +90,7 @@ def _load(
 
 def _stream(rows: IterableDataset, path: str) -> RowStream:
     features = rows.features
-    if features is None:  # some formats tell their columns with their first rows
+    if features is None:  # some formats know their columns only from the first rows
         features = dict.fromkeys(next(_hub_rows(rows, path, []), {}))
     return RowStream(partial(_hub_rows, rows, path), features)
 

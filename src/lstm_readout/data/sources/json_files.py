@@ -1,4 +1,4 @@
-"""JSON: an object a line, or one array of objects, which is read whole; numbers stay as they are written."""
+"""JSON: one object per line, or one array of objects, which is read whole; numbers keep their spelling."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lstm_readout.data.sources.row_stream import RowStream
 from lstm_readout.data.sources.text_blocks import LONGEST_LINE, text_blocks
 from lstm_readout.errors import UserError
 
-FIRST_ROWS = 1000  # of a stream, whose names are its columns
-HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+_FIRST_ROWS = 1000  # of a stream, whose names are its columns
+_HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def objects(path: Path, longest: int | None = None) -> Iterator[dict[str, Any]]:
@@ -29,14 +29,14 @@ def objects(path: Path, longest: int | None = None) -> Iterator[dict[str, Any]]:
     """
     if _is_array(path):
         text = "".join(text for _, text in text_blocks(path))
-        halves = HALF_A_PAIR.search(text) is not None
+        halves = _HALF_A_PAIR.search(text) is not None
         for number, found in enumerate(_parsed(text, 1, path), 1):
             yield _row(found, halves, f"row {number:,}", path)
         return
     for first, text in text_blocks(path, longest):
         for line, one in enumerate(text.split("\n"), first):
             if one.strip():
-                halves = HALF_A_PAIR.search(one) is not None
+                halves = _HALF_A_PAIR.search(one) is not None
                 yield _row(_parsed(one, line, path), halves, f"line {line:,}", path)
 
 
@@ -58,7 +58,7 @@ def stream_objects(path: Path) -> RowStream:
             f"data: '{path}' is one JSON array, which has to be read whole. Set data.streaming=false, or write one "
             f"object a line: jq -c '.[]' {quoted(path)} > NEW_FILE.jsonl"
         )
-    names = dict.fromkeys(name for row in islice(objects(path, LONGEST_LINE), FIRST_ROWS) for name in row)
+    names = dict.fromkeys(name for row in islice(objects(path, LONGEST_LINE), _FIRST_ROWS) for name in row)
     return RowStream(partial(_object_rows, path), dict.fromkeys(names))
 
 

@@ -20,7 +20,7 @@ from lstm_readout.data.sources.row_stream import RowStream, refuse_twins
 from lstm_readout.data.sources.text_blocks import BLOCK
 from lstm_readout.errors import UserError
 
-ROWS, BYTES = 1024, 1 << 20  # that a stream takes at once, at most and about
+ROWS, BYTES = 1024, 1 << 20  # per read of a stream: at most this many rows, about this many bytes
 
 
 def read_parquet(path: Path) -> Dataset:

@@ -1,6 +1,6 @@
 """Columns of any kind go in; the texts that the task reads come out, under the names of its roles.
 
-A null is an empty text. A number, a date or a truth value is taken as it is written.
+A null is an empty text. A number, a date or a boolean keeps its spelling.
 """
 
 from __future__ import annotations

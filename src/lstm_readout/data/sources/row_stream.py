@@ -1,4 +1,4 @@
-"""What a split is that is read row by row: its columns, and how to begin anew."""
+"""A split that is read row by row: its columns, and how to start again."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TEXT_COLUMN = "text"  # the one column of a plain text file, as `datasets` names
 
 @dataclass(frozen=True)
 class RowStream:
-    """Rows of a split; each ``iter()`` opens its files anew, so it may be gone through again and at once.
+    """Rows of a split; each ``iter()`` opens its files again, so several iterators can run at once.
 
-    It holds no open file: pickled, it goes to another process, where it gives all rows again.
+    It holds no open file: it can be pickled for another process, where it gives all rows.
 
     Attributes:
         open: names of columns -> ``dict[str, value]``, row by row, of at least these columns.
-        features: column -> its ``datasets`` feature; None where a value may be of any kind.
+        features: column -> its ``datasets`` feature; None if a value may be of any kind.
     """
 
     open: Callable[[Sequence[str]], Iterator[dict[str, Any]]]

@@ -13,7 +13,7 @@ from lstm_readout.errors import UserError
 BLOCK = 1 << 18  # bytes that are read at once
 LONGEST_LINE = 1 << 26  # bytes; a stream holds one line at a time
 # The four bytes of UTF-32 begin with the two of UTF-16
-WIDE = {
+_WIDE = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -51,7 +51,7 @@ def text_blocks(path: Path, longest: int | None = None) -> Iterator[tuple[int, s
 
 def _skip_byte_order_mark(file: BinaryIO, path: Path) -> None:
     head = file.read(4)
-    for mark, encoding in WIDE.items():
+    for mark, encoding in _WIDE.items():
         if head.startswith(mark):
             unpack = f"gzip -dc {quoted(path)} | " if path.suffix.lower() == ".gz" else ""
             convert = f"{unpack}iconv -f {encoding} -t UTF-8{'' if unpack else ' ' + quoted(path)}"

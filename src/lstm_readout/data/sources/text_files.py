@@ -14,7 +14,7 @@ from lstm_readout.data.sources.row_stream import TEXT_COLUMN, RowStream
 from lstm_readout.data.sources.text_blocks import LONGEST_LINE, text_blocks
 from lstm_readout.errors import UserError
 
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
 def lines(path: Path, longest: int | None = None) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _unequal(paths: Mapping[str, Path], counts: Sequence[int]) -> UserError:
 
 def _refuse_tables(paths: Mapping[str, Path]) -> None:
     for name, path in paths.items():
-        if path.name.lower().removesuffix(".gz").endswith(TABLES):
+        if path.name.lower().removesuffix(".gz").endswith(_TABLES):
             raise UserError(
                 f"data.files: parallel files are plain text, one sentence a line; got '{path}' for '{name}'. "
                 "Name one file of all columns for the split: data.files.train=FILE."

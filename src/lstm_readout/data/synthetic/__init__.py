@@ -1,9 +1,9 @@
 """The bundled sample corpora: the task's column roles go in, generated rows and their ceiling come out.
 
-Each corpus is made from a seed, without a download, and what a perfect model reaches on its test split is known, so
-that a trained LSTM can be held against it.
+Each corpus is generated from a seed, without a download, and the score of a perfect model on its test split is known,
+so that a trained LSTM can be compared with it.
 
-- ``text, label``: reviews whose label hangs on negation and on the last "but"; ceiling accuracy 1.
+- ``text, label``: reviews whose label depends on negation and on the last "but"; ceiling accuracy 1.
 - ``source, target``: dates in words and their written form; ceiling BLEU 100.
 - ``text``: sentences of a probabilistic grammar; the ceiling is the loss of the grammar itself.
 """

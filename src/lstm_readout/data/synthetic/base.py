@@ -1,7 +1,6 @@
-"""What the sample corpora are drawn with: a seeded ``Random`` goes in, a choice comes out.
+"""Random choices for the sample corpora: a seeded ``Random`` goes in, a choice comes out.
 
-Only ``Random.random`` is drawn from: it is the one method whose sequence Python promises to keep, so the rows are the
-same on every machine.
+Only ``Random.random`` is used: Python guarantees its sequence and no other, so the rows are the same on every machine.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 Rows = dict[str, list[str]]
-Option = TypeVar("Option")
+_Option = TypeVar("_Option")
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -24,11 +23,11 @@ class Sample(NamedTuple):
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a list that is written as a line."""
+    """Return the words of a line."""
     return text.split()
 
 
-def pick(random: Random, options: Sequence[Option]) -> Option:
+def pick(random: Random, options: Sequence[_Option]) -> _Option:
     """Return one of the options, each as likely as the others."""
     return options[int(random.random() * len(options))]
 
@@ -38,7 +37,7 @@ def chance(random: Random, probability: float) -> bool:
     return random.random() < probability
 
 
-def shuffled(random: Random, items: Sequence[Option]) -> list[Option]:
-    """Return the items in an order of chance."""
+def shuffled(random: Random, items: Sequence[_Option]) -> list[_Option]:
+    """Return the items in random order."""
     rest = list(items)
     return [rest.pop(int(random.random() * len(rest))) for _ in items]

@@ -26,7 +26,7 @@ _DAY_PARTS = ((12, "in the morning"), (18, "in the afternoon"), (24, "in the eve
 
 
 def dates(seed: int) -> Sample:
-    """Appointments in words and their one written form, in another order than they were said.
+    """Return appointments in words and their one written form, whose parts are in a fixed order.
 
     No source occurs twice, in one split or in two, and each has exactly one right target.
     """

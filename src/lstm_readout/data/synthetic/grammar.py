@@ -10,7 +10,7 @@ from lstm_readout.data.synthetic.base import Rows, Sample, words_of
 
 _SENTENCE_ROWS = {"train": 8000, "validation": 1000, "test": 1000}
 _DEEPEST = 2
-# How likely a noun has a relative clause, by the number of relative clauses that it stands in.
+# The probability that a noun has a relative clause, by the number of relative clauses around it.
 _RELATIVE = (0.35, 0.2, 0.0)
 _NUMBERS = ("one", "many")
 _NOUNS = words_of(
@@ -28,16 +28,16 @@ _QUALITIES = words_of("old small young tall quiet brown happy cold strange green
 _PREPOSITIONS = words_of("near behind beside under with")
 _ADVERBS = words_of("often quietly again today slowly outside")
 
-Rule = tuple[float, tuple[str, ...]]
+_Rule = tuple[float, tuple[str, ...]]
 
 
-def grammar_rules() -> dict[str, list[Rule]]:
-    """The grammar: for each symbol the probability and the symbols or words of each way to write it out.
+def grammar_rules() -> dict[str, list[_Rule]]:
+    """Return the grammar: for each symbol, the probability and the symbols or words of each expansion.
 
     A prepositional phrase comes before the relative clause and holds neither, and no word has two
     uses: so each sentence has one derivation, and its probability is the product of the choices made.
     """
-    rules: dict[str, list[Rule]] = {
+    rules: dict[str, list[_Rule]] = {
         "SENTENCE": [(0.5, (f"NOUN-PHRASE {number} 0", f"VERB-PHRASE {number} 0", ".")) for number in _NUMBERS],
         "ADJECTIVES": [(0.65, ()), (0.28, ("ADJECTIVE",)), (0.07, ("ADJECTIVE", "ADJECTIVE"))],
         "PLACE": [(0.8, ()), *((0.1, ("PREPOSITION", f"NOUN-GROUP {number}")) for number in _NUMBERS)],
@@ -55,11 +55,11 @@ def grammar_rules() -> dict[str, list[Rule]]:
     return rules
 
 
-def _phrase_rules(number: str, depth: int) -> dict[str, list[Rule]]:
-    """The rules of the phrases that stand in ``depth`` relative clauses, for one grammatical number."""
+def _phrase_rules(number: str, depth: int) -> dict[str, list[_Rule]]:
+    """Return the rules of the phrases inside ``depth`` relative clauses, for one grammatical number."""
     group, verb, verbs = (f"NOUN-GROUP {number}", "PLACE"), f"ACTS-ON {number}", f"VERB-PHRASE {number}"
     objects = [(0.2, (verb, f"NOUN-PHRASE {other} {depth}")) for other in _NUMBERS]
-    rules: dict[str, list[Rule]] = {
+    rules: dict[str, list[_Rule]] = {
         f"NOUN-PHRASE {number} {depth}": [(1.0, group)],
         f"{verbs} {depth}": [(0.4, (f"ACTS {number}",)), (0.2, (f"ACTS {number}", "ADVERB")), *objects],
     }
@@ -72,7 +72,7 @@ def _phrase_rules(number: str, depth: int) -> dict[str, list[Rule]]:
     return rules
 
 
-def _falling(words: Sequence[str]) -> list[Rule]:
+def _falling(words: Sequence[str]) -> list[_Rule]:
     """Rules for words of one kind, the first the most likely, as in a natural text; "" is no word."""
     weights = [1 / (rank + 2) for rank in range(len(words))]
     return [(weight / sum(weights), (word,) if word else ()) for weight, word in zip(weights, words, strict=True)]
@@ -81,7 +81,7 @@ def _falling(words: Sequence[str]) -> list[Rule]:
 def grammar(seed: int) -> Sample:
     """Sentences drawn from the grammar, the verb in number with its subject across relative clauses.
 
-    A short sentence may stand in two splits: leaving repeats out would bend the distribution, and with it
+    A short sentence may be in two splits: removing repeats would change the distribution, and with it
     the ceiling. The loss counts each word and one end-of-text token per row, which is certain after ".".
     """
     random = Random(f"grammar {seed}")
@@ -96,8 +96,8 @@ def grammar(seed: int) -> Sample:
     return Sample(splits, {"loss": loss, "perplexity": math.exp(loss)})
 
 
-def derive(random: Random, rules: dict[str, list[Rule]], symbol: str) -> tuple[list[str], float]:
-    """Write a symbol out; return its words and the log-probability of the choices made."""
+def derive(random: Random, rules: dict[str, list[_Rule]], symbol: str) -> tuple[list[str], float]:
+    """Expand a symbol; return its words and the log-probability of the choices made."""
     if symbol not in rules:
         return [symbol], 0.0
     probability, parts = _draw(random, rules[symbol])
@@ -110,7 +110,7 @@ def derive(random: Random, rules: dict[str, list[Rule]], symbol: str) -> tuple[l
     return words, log_probability
 
 
-def _draw(random: Random, options: list[Rule]) -> Rule:
+def _draw(random: Random, options: list[_Rule]) -> _Rule:
     left = random.random()
     for option in options:
         left -= option[0]

@@ -1,4 +1,4 @@
-"""A seed goes in; reviews whose label hangs on negation and on the last "but" come out."""
+"""A seed goes in; reviews whose label depends on negation and on the last "but" come out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TOPICS = words_of("plot acting music ending dialogue camera story cast script l
 _WORKS = ("film", "play", "show", "series", "book")
 _COMPANY = ("my sister", "my brother", "two friends", "my whole family", "a colleague from work")
 _PLACES = ("at home", "in town", "on the train", "in a small cinema", "on a long flight")
-# Some of these hold a negation that decides nothing: counting negations must not help.
+# Some of these contain a negation that decides nothing: counting negations must not help.
 _REMARKS = (
     "it lasts about two hours",
     "we had never been there before",
@@ -37,8 +37,8 @@ _REMARKS = (
 def reviews(seed: int) -> Sample:
     """Reviews, half of them positive; no text occurs twice, in one split or in two.
 
-    The clause after the last "but" decides; where there is no "but" there is one opinion only. A negation
-    right before its adjective turns it round. Logistic regression on the words reaches 53 % accuracy on
+    The clause after the last "but" decides; without a "but" there is one opinion only. A negation
+    right before its adjective reverses it. Logistic regression on the words reaches 53 % accuracy on
     test, by their counts and by their presence alike; a reader of the whole text in order can reach 100 %.
     """
     random = Random(f"reviews {seed}")
@@ -95,7 +95,7 @@ def _other(label: str) -> str:
 
 
 def _fillers(random: Random) -> list[str]:
-    """No neutral clause, or one, or two: the lengths shall lie far apart."""
+    """No neutral clause, or one, or two: lengths should vary widely."""
     fillers = [pick(random, _REMARKS)] if chance(random, 0.35) else []
     fillers += [_visit(random)] if chance(random, 0.35) else []
     return shuffled(random, fillers)

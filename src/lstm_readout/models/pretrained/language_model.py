@@ -1,5 +1,5 @@
-"""A trained language model and the parts of another model go in; the parts begin with its embedding and LSTM, and what
-it knew of their vocabulary comes out (Dai and Le 2015, "Semi-supervised Sequence Learning"; Howard and Ruder 2018,
+"""A trained language model and the parts of another model go in; its embedding and LSTM initialise the parts, and
+their coverage of the vocabulary comes out (Dai and Le 2015, "Semi-supervised Sequence Learning"; Howard and Ruder 2018,
 "Universal Language Model Fine-tuning for Text Classification").
 
 Shapes: V vocabulary size, E embedding size, H hidden size, O output size.
@@ -25,7 +25,7 @@ from lstm_readout.tokenizer.text_tokenizer import Keep
 
 log = logging.getLogger(__name__)
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+_GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 class Part(NamedTuple):
@@ -33,9 +33,9 @@ class Part(NamedTuple):
 
     encoder: Encoder
     place: Place  # its embedding, the text of each id, and their counts
-    key: str = "model"  # of the configuration: what its sizes stand below
-    head: nn.Linear | None = None  # scores the same vocabulary: takes the language model's own rows
-    reverse: bool = False  # whether its tokenizer turns texts around
+    key: str = "model"  # configuration key above its sizes
+    head: nn.Linear | None = None  # scores the same vocabulary, so it takes the rows of the language model's head
+    reverse: bool = False  # whether its tokenizer reverses texts
 
 
 def language_model_file(path: str | Path) -> Path:
@@ -44,11 +44,11 @@ def language_model_file(path: str | Path) -> Path:
     return path / "checkpoints" / "best.ckpt" if path.is_dir() else path
 
 
-def read_language_model(path: str | Path) -> Checkpoint:
+def _read_language_model(path: str | Path) -> Checkpoint:
     """Read the language model of a run folder or a checkpoint.
 
     Raises:
-        UserError: there is none, or it is of another task.
+        UserError: there is none, or it was trained for another task.
     """
     try:
         return read_checkpoint(language_model_file(path), "generate")
@@ -66,7 +66,7 @@ def tokenizer_of(
         path: a run folder or a checkpoint of ``task=generate``.
         max_length, keep: see ``TextTokenizer``.
     """
-    tokenizer = read_language_model(path).vocabulary.tokenizers["text"]
+    tokenizer = _read_language_model(path).vocabulary.tokenizers["text"]
     return TextTokenizer.from_dict(tokenizer.to_dict() | {"max_length": max_length, "keep": keep})
 
 
@@ -89,7 +89,7 @@ def move(path: str | Path, parts: Mapping[str, Part]) -> dict[str, Coverage]:
         UserError: no such file, a language model of the other direction, sizes that differ (all are named), or no token
             in common. Nothing is changed then.
     """
-    checkpoint = read_language_model(path)
+    checkpoint = _read_language_model(path)
     file = language_model_file(path)
     prefix = "encoder."
     weights = {name[len(prefix) :]: value for name, value in checkpoint.weights.items() if name.startswith(prefix)}
@@ -132,7 +132,7 @@ def _sizes(weights: Mapping[str, Tensor], cell: str) -> dict[str, Any]:
     return {
         "cell": cell,
         "embedding_size": weights["embedding.weight"].shape[1],
-        "hidden_size": rows // GATES[cell],
+        "hidden_size": rows // _GATES[cell],
         "num_layers": sum(re.fullmatch(r"lstm\.rnn\.weight_hh_l\d+", name) is not None for name in weights),
         "proj_size": width if "lstm.rnn.weight_hr_l0" in weights else 0,
         "bias": "lstm.rnn.bias_hh_l0" in weights,

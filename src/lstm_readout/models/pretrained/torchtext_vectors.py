@@ -18,10 +18,10 @@ from lstm_readout.models.pretrained.vectors import PretrainedVectors
 from lstm_readout.tokenizer.torchtext.library import load
 
 KINDS = ("glove", "fasttext")
-FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+_FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
-class TorchtextVectors:
+class _TorchtextVectors:
     """``torchtext.vocab.Vectors``, read when they are first asked for.
 
     Args:
@@ -72,16 +72,16 @@ class TorchtextVectors:
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Undo what torchtext does to the process, and let it read a cached copy without running code that it holds."""
-    context, forced = ssl._create_default_https_context, os.environ.get(FORCE)  # torchtext stops checking certificates
-    os.environ[FORCE] = "1"
+    context, forced = ssl._create_default_https_context, os.environ.get(_FORCE)  # torchtext stops checking certificates
+    os.environ[_FORCE] = "1"
     try:
         yield
     finally:
         ssl._create_default_https_context = context
         if forced is None:
-            del os.environ[FORCE]
+            del os.environ[_FORCE]
         else:
-            os.environ[FORCE] = forced
+            os.environ[_FORCE] = forced
 
 
 def from_torchtext(
@@ -105,7 +105,9 @@ def from_torchtext(
     if max_vectors is not None and max_vectors < 1:
         raise UserError(f"vectors.max_vectors: wanted 1 or more, or null for all, got {max_vectors}.")
     if isinstance(name, str):
-        source = TorchtextVectors(name, cache, max_vectors)
+        source = _TorchtextVectors(name, cache, max_vectors)
     else:
-        source = {role: TorchtextVectors(one, cache, max_vectors, f"vectors.name.{role}") for role, one in name.items()}
+        source = {
+            role: _TorchtextVectors(one, cache, max_vectors, f"vectors.name.{role}") for role, one in name.items()
+        }
     return PretrainedVectors(source, freeze=freeze, roles=roles, lowercase=lowercase)

@@ -1,8 +1,8 @@
-"""Word vectors in a text file: a path and the words that are wanted go in, the numbers of those words come out.
+"""Word vectors in a text file: a path and a set of words go in, their vectors come out.
 
-The formats of GloVe (a word and its numbers a line), fastText and word2vec (the same below a line with the number of
-words and of numbers), gzip'd or not. The file is read line by line, and only lines of wanted words are parsed: memory
-holds the words that are kept, not the file.
+The formats are GloVe (a word and its numbers per line), fastText and word2vec (the same below a line with the number of
+words and of numbers), gzip'd or not. The file is read line by line, and only lines of wanted words are parsed: the file
+is never in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lstm_readout.errors import UserError
 log = logging.getLogger(__name__)
 
 BLOCK = 1 << 20  # bytes
-TOO_LARGE = 1e30  # no word vector holds such a number, and it still fits into float32
+_TOO_LARGE = 1e30  # no word vector has such a number, and it still fits into float32
 GIVE = "Give the text file of GloVe, fastText (.vec) or word2vec, gzip'd or not."
 
 
@@ -59,14 +59,14 @@ class VectorFile:
         return self._beginning[0]
 
     def read(self, words: Collection[str]) -> WordVectors:
-        """Return the vectors of those ``words`` that the file has; of a word that it has twice, the first."""
-        _ = self._beginning  # tells, where there is no such file
+        """Return the vectors of those ``words`` that the file has; if it has a word twice, the first."""
+        _ = self._beginning  # raises if there is no such file
         stat = self.path.stat()
         return _read(self.path, self.key, (stat.st_size, stat.st_mtime_ns), frozenset(words))
 
     @cached_property
     def _beginning(self) -> tuple[int, int | None]:
-        """Numbers a word, and the number of words where the file has a header."""
+        """Numbers per word, and the number of words if the file has a header."""
         with self._opened() as file:
             head = file.read(BLOCK)
         if not head.strip():
@@ -78,7 +78,7 @@ class VectorFile:
         if header and int(header[2]) > 0:
             return int(header[2]), int(header[1])
         size = 0
-        # From the end, for a word may hold spaces; by spaces only, as in ``_wanted``, for it may be other whitespace
+        # From the end, because a word may contain spaces; by spaces only, as in ``_wanted``: it may be other whitespace
         for field in reversed(line.rstrip(b" \r").split(b" ")[1:]):
             if not _is_number(field):
                 break
@@ -127,7 +127,7 @@ class VectorFile:
             raise self._malformed(number, line, f"a word and {self.size} numbers") from None
         if len(row) != self.size:
             raise self._malformed(number, line, f"a word and {self.size} numbers")
-        if not (np.abs(row) < TOO_LARGE).all():  # nan is not, either
+        if not (np.abs(row) < _TOO_LARGE).all():  # nor is nan
             raise self._malformed(number, line, "finite numbers")
         return row.astype(np.float32)
 
@@ -147,7 +147,7 @@ class VectorFile:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        """Open the file, unpacked; what goes wrong while it is read is told, too."""
+        """Open the file, unpacked; errors while reading it become a ``UserError``."""
         try:
             with self.path.open("rb", BLOCK) as file:
                 magic = file.read(2)
@@ -157,7 +157,7 @@ class VectorFile:
                     raise UserError(f"{self.key}: {self.name} is a zip archive of {names}. Unpack it, and name one.")
                 if magic == b"\x1f\x8b":
                     unpacked: Any = gzip.GzipFile(fileobj=file)
-                    yield io.BufferedReader(unpacked, BLOCK)  # faster by the line than gzip's own
+                    yield io.BufferedReader(unpacked, BLOCK)  # faster per line than gzip's own
                 else:
                     yield file
         except FileNotFoundError as error:
@@ -168,7 +168,7 @@ class VectorFile:
             raise UserError(f"{self.key}: {self.name} could not be read ({error}). {GIVE}") from error
 
 
-@lru_cache(maxsize=2)  # of a comparison, every run reads the same words
+@lru_cache(maxsize=2)  # every run of a comparison reads the same words
 def _read(path: Path, key: str, stamp: tuple[int, int], words: frozenset[str]) -> WordVectors:
     return VectorFile(path, key)._wanted(words)
 

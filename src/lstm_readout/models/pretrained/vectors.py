@@ -1,8 +1,7 @@
-"""Pretrained word vectors: where they come from and an embedding go in; the embedding holds them, and what it covers
-comes out.
+"""Pretrained word vectors: their source and an embedding go in; the embedding is filled, and its coverage comes out.
 
-A token is looked up as it is, without the spaces around it, then in lower case. The rows of tokens without a vector
-keep the random values of the model, scaled so that they vary as much as the vectors do.
+A token is looked up unchanged, then without the spaces around it, then in lower case. The rows of tokens without a
+vector keep the random values of the model, scaled to the standard deviation of the vectors.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ class Source(Protocol):
 
     @property
     def size(self) -> int:
-        """Numbers a word."""
+        """Numbers per word."""
         ...
 
     def read(self, words: Collection[str]) -> WordVectors:
-        """Return the vectors of those ``words`` that there are."""
+        """Return the vectors of those ``words`` that the source has."""
         ...
 
 
@@ -46,25 +45,25 @@ class Place(NamedTuple):
     embedding: nn.Embedding
     tokens: Sequence[str]  # the text of each id
     counts: np.ndarray | None = None  # how often the training split has each id: (vocab_size,); None: not known
-    key: str = "model.embedding_size"  # the configuration's key of its width
+    key: str = "model.embedding_size"  # the configuration key of its width
 
 
 class Coverage(NamedTuple):
-    """How much of a vocabulary has a vector, special tokens apart."""
+    """How much of a vocabulary has a vector, without special tokens."""
 
     words: float  # share of the vocabulary
-    tokens: float | None  # share of the training tokens, unknown ones counted; None: not known
+    tokens: float | None  # share of the training tokens, including unknown ones; None: not known
     missing: list[str]  # frequent words without a vector
 
 
 class PretrainedVectors:
-    """What a configuration says of word vectors.
+    """The word vectors of a configuration.
 
     Args:
-        source: where they come from; or text role -> where those of this role come from.
-        freeze: leave the embedding as it is, in training: the rows of words without a vector as well.
+        source: the source of all vectors, or text role -> the source of its vectors.
+        freeze: do not train the embedding, including the rows of words without a vector.
         roles: text roles whose embedding takes vectors; None: all, or all of ``source``.
-        lowercase: look a token up in lower case where it is not found as it is.
+        lowercase: look a token up in lower case if it is not found unchanged.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class PretrainedVectors:
             places: text role -> its embedding.
 
         Returns:
-            Role -> what was found, for those roles that took vectors.
+            Role -> its coverage, for the roles that took vectors.
 
         Raises:
             UserError: there is no such role, the widths differ, or none of its tokens has a vector.
@@ -111,7 +110,7 @@ class PretrainedVectors:
         return covered
 
     def freeze_embeddings(self, places: Mapping[str, Place]) -> None:
-        """Freeze the embeddings of the roles, if asked to: all that is left to do where their weights are loaded."""
+        """Freeze the embeddings of the roles, if asked to: all that remains to do if their weights are loaded."""
         for role in self._roles(places):
             places[role].embedding.weight.requires_grad_(not self.freeze)
 
@@ -119,7 +118,7 @@ class PretrainedVectors:
         found = {
             i: vectors.words[form]
             for i, token in enumerate(place.tokens)
-            for form in self._forms(token)[::-1]  # the first form last, so that it is the one that stays
+            for form in self._forms(token)[::-1]  # the first form last, so that it takes precedence
             if form in vectors.words
         }
         ordinary = [i for i in found if i >= len(SPECIAL_TOKENS)]
@@ -141,8 +140,8 @@ class PretrainedVectors:
         return coverage
 
     def _forms(self, token: str) -> tuple[str, ...]:
-        """Return under what a token is looked up, in this order."""
-        bare = token.strip()  # a subword that begins a word has a space
+        """Return the forms under which a token is looked up, in this order."""
+        bare = token.strip()  # a subword at the beginning of a word has a space
         return (token, bare, token.lower(), bare.lower()) if self.lowercase else (token, bare)
 
     def _source(self, role: str) -> Source:
@@ -178,7 +177,7 @@ def from_file(
 
 
 def coverage_of(place: Place, found: Sequence[int]) -> Coverage:
-    """Return what share of a vocabulary the ids in ``found`` are, special tokens apart."""
+    """Return the share of the ids in ``found`` in a vocabulary, without special tokens."""
     special = len(SPECIAL_TOKENS)
     missing = np.ones(len(place.tokens), dtype=bool)
     missing[found] = False

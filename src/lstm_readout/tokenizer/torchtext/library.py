@@ -1,4 +1,4 @@
-"""torchtext itself, or one line that says what is missing."""
+"""The name of a torchtext module goes in; the module comes out, or one message that says what is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from lstm_readout.errors import UserError
 
-INSTALL = 'pip install "lstm-readout[torchtext]"'
+_INSTALL = 'pip install "lstm-readout[torchtext]"'
 
 
 def load(module: str, key: str, instead: str) -> Any:
@@ -18,8 +18,8 @@ def load(module: str, key: str, instead: str) -> Any:
 
     Args:
         module: its name, like ``torchtext.vocab``.
-        key: what asked for it, as it stands on the command line.
-        instead: what serves without torchtext.
+        key: the command-line setting that needs it.
+        instead: what to use without torchtext.
 
     Raises:
         UserError: torchtext is not installed, or its compiled part does not load beside this torch.
@@ -27,14 +27,14 @@ def load(module: str, key: str, instead: str) -> Any:
     try:
         import_module("torchtext").disable_torchtext_deprecation_warning()
         return import_module(module)
-    except (ImportError, OSError, RuntimeError) as error:  # OSError: made for another torch
+    except (ImportError, OSError, RuntimeError) as error:  # OSError: built for another torch
         try:
             found = f"torchtext {version('torchtext')}, which does not load here ({_first_line(error)})"
         except PackageNotFoundError:
             found = "no torchtext"
         raise UserError(
             f"{key}: needs torchtext 0.18, whose compiled part loads beside torch 2.3 only; here are torch "
-            f"{torch.__version__} and {found}. In an environment of its own: {INSTALL} (Python 3.10 to 3.12). "
+            f"{torch.__version__} and {found}. In an environment of its own: {_INSTALL} (Python 3.10 to 3.12). "
             f"Without torchtext: {instead}."
         ) from error
 

@@ -1,8 +1,7 @@
-"""A saved torchtext ``Vocab`` goes in, its tokens in their order come out.
+"""A saved torchtext ``Vocab`` goes in; its tokens come out, in their order.
 
-Such a file is a pickle, and a pickle can run any program while it is read. So this file reads it with an unpickler that
-knows the few classes of which a ``Vocab`` is made, and puts empty ones in their place: nothing of the file is run, and
-torchtext is not needed.
+Such a file is a pickle, which can run any program while it is read. So it is read with an unpickler that knows the few
+classes in a ``Vocab`` and replaces them with empty ones: none of the file's code is run, and torchtext is not needed.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class SavedVocab(NamedTuple):
     """What a file says."""
 
     tokens: list[str]  # in the order of their ids
-    default_index: int | None  # the id of what is unknown; None: asking for it raises
+    default_index: int | None  # the id of unknown tokens; None: looking one up raises
 
 
 def read_vocab(path: str, key: str = "tokenizer.vocab_path") -> SavedVocab:

@@ -1,7 +1,7 @@
 """torchtext's tokenizers and ``Vocab``: training texts go in, a ``TextTokenizer`` of the same tokens and ids comes out.
 
-torchtext splits and counts. What it found is kept as plain strings in a ``TextTokenizer``, whose ``basic_english`` and
-``split`` are proved to give the same ids (``docs/do/torchtext.md``), so that the model can be used anywhere.
+torchtext splits and counts. The result is stored as plain strings in a ``TextTokenizer``, whose ``basic_english`` and
+``split`` give the same ids (tested; see ``docs/do/torchtext.md``), so that the model can be used anywhere.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def train(
     Args:
         texts: the training split, and nothing else; read once.
         name: torchtext's name of the tokenizer; None for its ``str.split``.
-        min_freq: a token seen less often is unknown.
-        max_tokens: most ids, the special ones counted. None: no limit.
+        min_freq: a rarer token is unknown.
+        max_tokens: maximum number of ids, special ones included. None: no limit.
         specials: more special tokens, whose ids follow those of ``<unk>``, ``<bos>`` and ``<eos>``.
-        vocab_path: a ``Vocab`` saved by ``torch.save``, in place of fitting one. It keeps its order, but for the
+        vocab_path: a ``Vocab`` saved by ``torch.save``, in place of fitting one. It keeps its order, except for the
             three, which become 0, 1 and 2.
-        unk_token, bos_token, eos_token: what the saved one calls them; looked for by their usual names if not given.
-            What it lacks is new.
+        unk_token, bos_token, eos_token: their names in the saved one; by default found by their usual names. A
+            token that it lacks is added.
         max_length, keep, reverse: see ``TextTokenizer``.
 
     Raises:
@@ -64,7 +64,7 @@ def train(
     data = load("torchtext.data", "tokenizer=torchtext", INSTEAD)
     check_limit(max_length, keep)
     if name in SPLITTERS:
-        splitter(name)  # torchtext prints, and raises, where a library is missing
+        splitter(name)  # torchtext prints and raises if a library is missing
     spacing, texts = Spacing(), map(_checked, texts)
     if vocab_path is not None:
         fitting = {"min_freq": min_freq != 1, "max_tokens": max_tokens is not None, "specials": bool(specials)}
@@ -86,11 +86,11 @@ def train(
 
 
 def _set_rule(backend: Tokenizer, kind: str, spacing: Spacing) -> None:
-    """Let the backend split as torchtext does, and write words as a person does."""
+    """Let the backend split as torchtext does, and decode with the usual spacing."""
     if kind not in SPLITTERS:
         backend.normalizer = basic_english() if kind == "basic_english" else BLANKS
         backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    if kind == "toktok":  # which writes two characters as HTML does
+    if kind == "toktok":  # which escapes two characters as HTML does
         escapes = [decoders.Replace("&#124;", "|"), decoders.Replace("&amp;", "&")]
         backend.decoder = decoders.Sequence([joined(spacing), *escapes])
     elif kind != "split":
@@ -138,7 +138,7 @@ def _fitted(
 
 
 def _arranged(vocab: SavedVocab, given: dict[str, str | None], path: str) -> tuple[list[str], str, list[int | None]]:
-    """Return the tokens of a saved vocabulary, which of them is unknown, and the ids of the three."""
+    """Return the tokens of a saved vocabulary, its unknown token, and the ids of the three."""
     tokens = list(vocab.tokens)
     for key, token in given.items():
         if token is not None and token not in tokens:
