@@ -40,13 +40,21 @@ class Question(NamedTuple):
     files: tuple[str, ...]
     most_files: int
     most_lines: int | None = None  # of a page none
+    calls: tuple[str, ...] = ()  # files whose functions are called on the way, and whose names say what they do
 
 
 QUESTIONS = {
     "classify": Question("what does `classify` read?", ("models/classify.py",), 1, 80),
     "translate": Question("what does `translate` read?", ("models/translate.py",), 1, 80),
     "generate": Question("what does `generate` read?", ("models/generate.py",), 1, 80),
-    "batch": Question("how is a batch made?", ("data/module.py", "data/samplers.py", "data/batches.py"), 3, 600),
+    "batch": Question(
+        "how is a batch made?",
+        ("data/loaders.py", "data/samplers.py", "data/batches.py"),
+        3,
+        600,
+        # train_dataloader, resamples, lengths_of, pack
+        ("data/module.py", "tokenizer/text_tokenizer.py", "data/encoding.py", "tokenizer/ragged.py"),
+    ),
     "task": Question("how do I add a task?", ("add-a-task.md",), 1),
     "tokenizer": Question("how do I add a tokenizer?", ("add-a-tokenizer.md",), 1),
     "hidden_size": Question(
@@ -311,7 +319,7 @@ def _row(question: Question, faults: list[str]) -> Row:
 
 
 def _outside(text: str, files: list[str], question: Question) -> list[str]:
-    others = [file for file in files if file not in question.files]
+    others = [file for file in files if file not in question.files + question.calls]
     return [f"{text} {', '.join(others)}"] if others else []
 
 

@@ -35,7 +35,8 @@ from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 
 from benchmarks.paired import Result, Row
-from lstm_readout.config.build import build, build_trainer
+from lstm_readout.config.build import build
+from lstm_readout.config.build_trainer import build_trainer
 from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.tasks.base import Task

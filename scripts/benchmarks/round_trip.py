@@ -13,14 +13,13 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_module
 from sacrebleu.metrics.bleu import BLEU
 from tokenizers import Tokenizer, decoders
 
 from lstm_readout.compare.markdown_table import markdown_table
 from lstm_readout.tokenizer import TextTokenizer, unknown_rate
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "tokenizer"
 WORDS = {"word": " ", "basic_english": " ", "wordpiece": "##"}  # kind -> what marks a piece that goes on with a word
 KINDS = ["byte", "char", "bpe", "unigram", "wordpiece", "word", "basic_english"]
 HEADS = ["kind", "ids", "tokens per text", "unknown", "joined", "BLEU", "case ignored", "unchanged"]
@@ -37,7 +36,9 @@ def main() -> None:
 
 
 def row(kind: str, train: list[str], held_out: list[str]) -> list[str]:
-    options: Any = {key: value for key, value in OmegaConf.load(CONFIGS / f"{kind}.yaml").items() if str(key)[0] != "_"}
+    with initialize_config_module("lstm_readout.configs", version_base="1.3"):
+        composed = compose("train", overrides=[f"tokenizer={kind}"]).tokenizer
+    options: Any = {key: value for key, value in composed.items() if str(key)[0] != "_"}
     tokenizer = TextTokenizer.train(train, **options)
     column, _ = tokenizer.encode(held_out)
     rows = [column.row(i).tolist() for i in range(len(held_out))]

@@ -5,7 +5,8 @@ import functools
 import pytest
 from omegaconf import OmegaConf
 
-from lstm_readout.config.values import flatten, instantiate, plain_values
+from lstm_readout.config.build import instantiate
+from lstm_readout.config.values import flatten, plain_values
 from lstm_readout.errors import UserError
 
 HERE = __name__

@@ -6,33 +6,22 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 
+from lstm_readout.commands.begin import TrainingRun
 from lstm_readout.commands.hints import print_hints
 from lstm_readout.commands.measure import measure
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
-from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.report.console import print_table
 from lstm_readout.report.run_files import write_evidence
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.callbacks.throughput import Throughput
 
 log = logging.getLogger(__name__)
-
-
-class TrainingRun(NamedTuple):
-    """What every step of a run needs to know."""
-
-    config: dict[str, Any]
-    folder: Path
-    last: Path | None  # the checkpoint to continue from; None for a new run
-    resumed: Checkpoint | None  # its content
-    started: float  # time.perf_counter()
 
 
 def conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule, seconds: float) -> float | None:

@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 
 from lstm_readout.commands.measure import measure
 from lstm_readout.config.arguments import with_task_of_checkpoint
-from lstm_readout.config.build import bare_trainer, load
+from lstm_readout.config.build import load
+from lstm_readout.config.build_trainer import bare_trainer
 from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.data.batches import WrittenBatch
 from lstm_readout.data.module import TextDataModule

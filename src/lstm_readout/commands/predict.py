@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lstm_readout.config.arguments import with_task_of_checkpoint
+from lstm_readout.config.build import instantiate
 from lstm_readout.config.hydra_main import hydra_main
-from lstm_readout.config.values import instantiate
 from lstm_readout.errors import UserError
 from lstm_readout.inference import TextGenerator, Translator
 from lstm_readout.inference.pipeline import Pipeline

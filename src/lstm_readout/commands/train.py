@@ -9,30 +9,26 @@ import functools
 import logging
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from lightning import Trainer, seed_everything
+from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from lstm_readout.commands.conclude import TrainingRun, conclude
+from lstm_readout.commands.begin import TrainingRun, begin
+from lstm_readout.commands.conclude import conclude
 from lstm_readout.commands.hints import command_line
 from lstm_readout.config.arguments import of_run
-from lstm_readout.config.build import bare_trainer, build_data, build_task, build_trainer, task_class_of
+from lstm_readout.config.build import build_data, build_task
+from lstm_readout.config.build_trainer import bare_trainer, build_trainer
 from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
-from lstm_readout.models.checkpoint import read_checkpoint
 from lstm_readout.report.data_report import print_report, write_report
 from lstm_readout.report.run_files import keep_earlier_metrics, write_loss_curve
 from lstm_readout.tasks.base import Task
-from lstm_readout.training.allocator import keep_freed_memory
 from lstm_readout.training.callbacks.lr_finder import range_test
 from lstm_readout.training.callbacks.resume import Stopped
-from lstm_readout.training.trainer import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -43,42 +39,23 @@ def train(config: dict[str, Any]) -> float | None:
     Returns:
         The monitored metric of the best checkpoint, for a sweep to optimise.
     """
-    run = _begin(config)
+    run = begin(config)
     task, data = _build(run)
-    if config.get("find_lr"):
-        return _find_lr(run, task, data)
     trainer = build_trainer(config, data, progress_bar=sys.stdout.isatty())
     seconds = _fit(run, trainer, task, data)
     return conclude(run, trainer, task, data, seconds)
 
 
-def _begin(config: dict[str, Any]) -> TrainingRun:
-    """Set up folder, log and seed, and read the checkpoint of a resumed run."""
-    started = time.perf_counter()
-    _check(config)
-    keep_freed_memory()
-    quiet_lightning()
-    logging.captureWarnings(True)  # the run's log gets the warnings as well
-    seed_everything(config["seed"], workers=True, verbose=False)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())
-    if config["resume"] is None:
-        return TrainingRun(config, folder, None, None, started)
-    last = folder / "checkpoints" / "last.ckpt"
-    return TrainingRun(config, folder, last, read_checkpoint(last, task_class_of(config).name), started)
-
-
-def _check(config: dict[str, Any]) -> None:
-    """Refuse settings that exclude each other."""
-    if config.get("find_lr") and config["resume"] is not None:
-        raise UserError("find_lr=true is for a run that begins: leave out resume=.")
-    devices, strategy = config["trainer"]["devices"], config["trainer"]["strategy"]
-    if HydraConfig.get().mode == RunMode.MULTIRUN and devices not in (1, "1") and strategy in ("auto", "ddp"):
-        raise UserError(
-            f"trainer.devices={devices} with --multirun: each process would run the whole sweep. "
-            "Set trainer.strategy=ddp_spawn, or run the jobs one by one."
-        )
+def find_lr(config: dict[str, Any]) -> None:
+    """Suggest a learning rate; nothing is saved of what was trained meanwhile."""
+    run = begin(config)
+    task, data = _build(run)
+    task.scheduler = None  # the test sets the rate
+    curve = range_test(functools.partial(bare_trainer, config), task, data)
+    picture = write_loss_curve(curve, run.folder)
+    log.info("the loss falls steepest at a learning rate of %.2g and is lowest at %.2g", curve.suggestion, curve.lowest)
+    log.info("plot:   %s", picture)
+    log.info("use it: optimizer.lr=%.2g", curve.suggestion)
 
 
 def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
@@ -93,16 +70,6 @@ def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
     with torch.no_grad():
         log.info("%s", task.describe_readout(batch))
     return task.train(), data
-
-
-def _find_lr(run: TrainingRun, task: Task, data: TextDataModule) -> None:
-    """Suggest a learning rate; nothing is saved of what was trained meanwhile."""
-    task.scheduler = None  # the test sets the rate
-    curve = range_test(functools.partial(bare_trainer, run.config), task, data)
-    picture = write_loss_curve(curve, run.folder)
-    log.info("the loss falls steepest at a learning rate of %.2g and is lowest at %.2g", curve.suggestion, curve.lowest)
-    log.info("plot:   %s", picture)
-    log.info("use it: optimizer.lr=%.2g", curve.suggestion)
 
 
 def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -> float:
@@ -120,10 +87,15 @@ def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -
     return time.perf_counter() - began
 
 
+def train_or_find_lr(config: dict[str, Any]) -> float | None:
+    """Do what the configuration asks for."""
+    return find_lr(config) if config.get("find_lr") else train(config)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and train."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    hydra_main(train, config_name="train", arguments=of_run(arguments, "checkpoints/last.ckpt"))
+    hydra_main(train_or_find_lr, config_name="train", arguments=of_run(arguments, "checkpoints/last.ckpt"))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import torch
 from lightning import Trainer, seed_everything
 
 from lstm_readout.compare.held_out import held_out_statistics
-from lstm_readout.config.build import bare_trainer, build_data, build_task, task_class_of
-from lstm_readout.config.values import instantiate
+from lstm_readout.config.build import build_data, build_task, instantiate, task_class_of
+from lstm_readout.config.build_trainer import bare_trainer
 from lstm_readout.data.loaders import Batching
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError

@@ -1,4 +1,4 @@
-"""The plain values of a configuration go in; its data, its task and its trainer come out."""
+"""The plain values of a configuration go in; its data and its task come out."""
 
 from __future__ import annotations
 
@@ -6,18 +6,39 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from hydra.utils import get_class
-from lightning import Trainer, seed_everything
-from lightning.fabric.utilities.exceptions import MisconfigurationException
+from hydra.utils import get_class, get_object
+from lightning import seed_everything
 
 from lstm_readout.config.initialize import initialize
-from lstm_readout.config.values import instantiate
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.pretrained.language_model import language_model_file, tokenizer_of
 from lstm_readout.tasks.base import Task
 from lstm_readout.tokenizer import Vocabulary
+
+_HYDRAS_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+
+
+def instantiate(node: Any, **arguments: Any) -> Any:
+    """Call the ``_target_`` of a plain node, and of the nodes in it, as ``hydra.utils.instantiate`` does.
+
+    Hydra's own would read ``${`` in a resolved path as an interpolation, and wrap each ``UserError``.
+
+    Args:
+        node: as ``plain_values`` returns it.
+        arguments: replace the node's own.
+    """
+    if isinstance(node, list):
+        return [instantiate(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    recursive = node.get("_recursive_", True)
+    values = {key: instantiate(child) if recursive else child for key, child in node.items() if key not in _HYDRAS_KEYS}
+    if node.get("_target_") is None:
+        return values | arguments
+    call = partial(get_object(node["_target_"]), *node.get("_args_", []), **(values | arguments))
+    return call if node.get("_partial_") else call()
 
 
 def task_class_of(config: Mapping[str, Any]) -> type[Task]:
@@ -72,7 +93,7 @@ def build_task(config: Mapping[str, Any], data: TextDataModule, resumed: Mapping
     task_class = task_class_of(config)
     model = instantiate(config["model"], **task_class.sizes(data.vocabulary))
     saved = {key: config[key] for key in ("data", "tokenizer", "seed")}
-    saved |= initialize(config, task_class, model, data, resumed)
+    saved |= initialize(config, instantiate(config.get("vectors")), task_class, model, data, resumed)
     return instantiate(
         config["task"],
         model=model,
@@ -99,34 +120,6 @@ def load(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tup
     )
     data.setup()
     return task, data
-
-
-def build_trainer(config: Mapping[str, Any], data: TextDataModule, *, progress_bar: bool) -> Trainer:
-    """Return the Trainer of a training run, with its callbacks and loggers."""
-    callbacks = {name: node for name, node in config["callbacks"].items() if node is not None}
-    if not progress_bar:
-        callbacks.pop("progress_bar", None)
-    if "validation" not in data.columns and "best" in callbacks:  # nothing to choose by: the best is the last
-        callbacks.pop("early_stopping", None)
-        callbacks["best"] = callbacks["best"] | {"monitor": None}
-    return bare_trainer(
-        config,
-        callbacks=[instantiate(node) for node in callbacks.values()],
-        logger=[instantiate(node) for node in config["logger"].values() if node is not None] or False,
-        enable_progress_bar=progress_bar,
-    )
-
-
-def bare_trainer(config: Mapping[str, Any], **options: Any) -> Trainer:
-    """Return the Trainer that ``trainer`` describes; ``options`` of Lightning's Trainer replace its own."""
-    try:
-        return instantiate(
-            config["trainer"], **options, use_distributed_sampler=False
-        )  # the batches know their process
-    except UserError:
-        raise
-    except (MisconfigurationException, ValueError) as error:
-        raise UserError(f"trainer: {error}") from error
 
 
 def _tokenizer(config: Mapping[str, Any], task_class: type[Task]) -> Any:

@@ -10,14 +10,18 @@ import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import run_and_report
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
-from lstm_readout.config.check import check_jobs
-from lstm_readout.config.guard import guarded, refuse
+from lstm_readout.config.check import check_jobs, check_targets
 from lstm_readout.config.jobs import VERSION_BASE, overrides_first, read_command_line
+from lstm_readout.config.run_log import close_log_files, write_to_log
+from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError
 
 
@@ -43,7 +47,7 @@ def hydra_main(
     Raises:
         SystemExit: 2 after a mistake of the user's, 130 after an interrupt, else what Hydra exits with.
     """
-    job = guarded(run, plain, options)
+    job = _guarded(run, plain, options)
     with _command_line(overrides_first(sys.argv[1:] if arguments is None else arguments)):
         try:
             line = read_command_line(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
@@ -57,6 +61,36 @@ def hydra_main(
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
+
+
+def refuse(error: UserError) -> NoReturn:
+    """Print a mistake of the user's as one message and exit with 2."""
+    print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _guarded(run: Callable[..., Any], plain: bool, options: dict[str, Any]) -> Callable[[DictConfig], Any]:
+    """Return the command as a job for Hydra, which itself writes no error to the run's log."""
+
+    @functools.wraps(run)
+    def job(config: DictConfig) -> Any:
+        try:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                check_targets(config)  # the sweeper may have drawn values that were not checked before
+            return run(plain_values(config) if plain else config, **options)
+        except UserError as error:
+            write_to_log(str(error), error, traceback=False)
+            refuse(error)  # SystemExit passes through Hydra, which would print the traceback of a UserError
+        except KeyboardInterrupt as error:
+            write_to_log("interrupted", error, traceback=False)
+            raise
+        except Exception as error:
+            write_to_log(f"{run.__name__} failed", error, traceback=True)
+            raise
+        finally:
+            close_log_files()
+
+    return job
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from lstm_readout.config.values import instantiate
 from lstm_readout.data.describe import token_counts
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
@@ -23,6 +22,7 @@ from lstm_readout.tokenizer.ragged import Ragged
 
 def initialize(
     config: Mapping[str, Any],
+    vectors: PretrainedVectors | None,
     task_class: type[Task],
     model: nn.Module,
     data: TextDataModule,
@@ -32,6 +32,7 @@ def initialize(
 
     Args:
         config: the configuration.
+        vectors: what its ``vectors`` describes.
         task_class: knows where the model holds its embeddings.
         model: with its random weights.
         data: what it is trained on.
@@ -41,8 +42,8 @@ def initialize(
         ``vectors`` and ``init_from``, where they are asked for -> the share of each role's vocabulary that they cover.
     """
     coverage: dict[str, dict[str, Any]] = {}
-    if config.get("vectors"):
-        coverage["vectors"] = _take_vectors(config, task_class, model, data, resumed)
+    if vectors is not None:
+        coverage["vectors"] = _take_vectors(vectors, task_class, model, data, resumed)
     if config.get("init_from"):
         roles = _sides(config, task_class)
         twice = {key.partition("/")[0] for key in coverage.get("vectors", {})} & set(roles)
@@ -59,14 +60,13 @@ def initialize(
 
 
 def _take_vectors(
-    config: Mapping[str, Any],
+    vectors: PretrainedVectors,
     task_class: type[Task],
     model: nn.Module,
     data: TextDataModule,
     resumed: Mapping[str, Any] | None,
 ) -> dict[str, float]:
     """Fill the embeddings; return the shares of each role's words and training tokens that have a vector."""
-    vectors: PretrainedVectors = instantiate(config["vectors"])
     if not task_class.embeddings:
         name = task_class.__name__
         raise UserError(f"vectors: {name}.embeddings does not say where the model holds them. Set it, or vectors=none.")

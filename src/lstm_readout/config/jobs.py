@@ -49,7 +49,7 @@ class _ComposedHydra(Hydra):
 class CommandLine(NamedTuple):
     """What a command line asks for."""
 
-    jobs: list[DictConfig]  # to check; see ``compose_jobs``
+    jobs: list[DictConfig]  # to check: one, or for a sweep one per value of each swept key; none where nothing runs
     single: _ComposedHydra | None  # runs the only job; None for a sweep, and where nothing runs
 
 
@@ -79,19 +79,6 @@ def read_command_line(
         return CommandLine([] if flags.cfg else jobs, None)
     refuse_values(overrides)
     return CommandLine([], None) if flags.cfg else CommandLine([without_hydra(hydra.composed)], hydra)
-
-
-def compose_jobs(
-    arguments: list[str], *, run: Callable[..., Any], config_name: str, config_module: str
-) -> list[DictConfig]:
-    """Return the configurations to check: one, or for a sweep one for each value of each swept key.
-
-    Empty where nothing runs.
-
-    Raises:
-        UserError: see ``read_command_line``.
-    """
-    return read_command_line(arguments, run=run, config_name=config_name, config_module=config_module).jobs
 
 
 def overrides_first(arguments: list[str]) -> list[str]:
