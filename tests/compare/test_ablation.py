@@ -97,7 +97,7 @@ def test_nothing_is_compared_with_a_run_that_failed(tmp_path, capsys):
 
 
 def test_a_training_that_diverges_has_failed(tmp_path):
-    wild = "+variants.wild={name: wild, against: every_step, change: {optimizer: {lr: 1.0e+38}}}"
+    wild = "+variants.wild={name: wild, against: every_step, change: {optimizer: {lr: 1.0e+37}}}"
     drop = ["variants.last_step=null", "variants.reset=null"]
     about = compare(tmp_path / "run", "task=generate", wild, *drop, *SMALL, "trainer.gradient_clip_val=null")
     assert "the training diverged" in about["failures"][0]["error"]
