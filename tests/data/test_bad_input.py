@@ -85,10 +85,10 @@ ROWS = "text,label\n" + "".join(f"good film {i},pos\nbad film {i},neg\n" for i i
 TWINS = pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 3, names=["text", "label", "text"])
 WORDS = gzip.compress("".join(f"word{i * i} " for i in range(50_000)).encode())
 CHANGED = WORDS[:2000] + bytes(255 - byte for byte in WORDS[2000:2100]) + WORDS[2100:]
-GZIP = "Copy it anew; gzip -t shows if it is whole."
+GZIP = "Copy it again; gzip -t tests whether it is complete."
 FORMATS = "csv, tsv, json(l), parquet or txt"
-QUOTES = "Put quotes around a cell that holds separators, line breaks or quotes, and double a quote inside."
-OBJECTS = "Wanted one object a line, or one array of objects."
+QUOTES = "Put quotes around a cell that contains separators, line breaks or quotes, and double the quotes inside."
+OBJECTS = "Wanted one object per line, or one array of objects."
 LATIN = f"Wanted a {FORMATS} file; convert another encoding first, for example: iconv -f LATIN1 -t UTF-8."
 NAME_LABEL = "Say which one is the label: data.columns.label=NAME."
 NO_TEXT = "wanted text or numbers. Write it as text, or name another column: data.columns.text=NAME."
@@ -143,35 +143,35 @@ CASES: dict[str, Case] = {
     "jsonl: a line that is no object": one(
         "a.jsonl",
         '{"text": "a"}\n"b"\n',
-        "data: line 2 of '{folder}/a.jsonl' is no object, but 'b'. Name its values.",
+        "data: line 2 of '{folder}/a.jsonl': wanted an object, got 'b'. Give each value a name.",
     ),
     "json: a row of the array that is no object": one(
         "a.json",
         '[{"text": "a"}, ["b"]]',
-        "data: row 2 of '{folder}/a.json' is no object, but \"['b']\". Name its values.",
+        "data: row 2 of '{folder}/a.json': wanted an object, got \"['b']\". Give each value a name.",
     ),
     "jsonl: a name twice in an object": one(
         "a.jsonl",
         '{"text": "a", "label": "b"}\n{"text": "a", "label": "b", "text": "c"}\n',
-        "data: an object of '{folder}/a.jsonl', line 2 or below, names 'text' twice. Rename or remove one.",
+        "data: '{folder}/a.jsonl', line 2 or below: an object has 'text' twice. Rename or remove one.",
     ),
     "jsonl: half an escape": one(
         "a.jsonl",
         '{"text": "\\ud83d\\ude00", "label": "b"}\n{"text": "\\ud83d", "label": "b"}\n',
-        "data: line 2 of '{folder}/a.jsonl' holds an escape that is no character (half of a pair). Remove it.",
+        "data: line 2 of '{folder}/a.jsonl' has an escape that is not a character (half of a pair). Remove it.",
     ),
     "jsonl: nested without end": one(
         "a.jsonl",
         '{"text": ' + "[" * 200_000,
-        "data: '{folder}/a.jsonl', line 1 is nested too deep to be read. Wanted plain values.",
+        "data: '{folder}/a.jsonl', line 1 is nested too deeply to read. Wanted plain values.",
     ),
     "parquet: text of that name": one(
-        "a.parquet", "text,label\na,b\n", "data: could not read '{folder}/a.parquet' as parquet: …. Write it anew."
+        "a.parquet", "text,label\na,b\n", "data: could not read '{folder}/a.parquet' as parquet: …. Write it again."
     ),
     "parquet: cut short": one(
         "a.parquet",
         as_parquet({"text": ["a"], "label": ["b"]})[:-20],
-        "data: could not read '{folder}/a.parquet' as parquet: …. Write it anew.",
+        "data: could not read '{folder}/a.parquet' as parquet: …. Write it again.",
     ),
     "parquet: a column named twice": one(
         "a.parquet",
@@ -187,8 +187,8 @@ CASES: dict[str, Case] = {
     "parallel files that are tables": Case(
         {"a.csv": ROWS, "a.en": "one\ntwo\n"},
         "task=translate data.path={folder} data.files.train={source:a.csv,target:a.en}",
-        "data.files: parallel files are plain text, one sentence a line; got '{folder}/a.csv' for 'source'. "
-        "Name one file of all columns for the split: data.files.train=FILE.",
+        "data.files: parallel files are plain text, one sentence per line; got '{folder}/a.csv' for 'source'. "
+        "For a split, name one file with all columns: data.files.train=FILE.",
     ),
     # --- no rows
     **{
@@ -201,7 +201,7 @@ CASES: dict[str, Case] = {
         "a.csv.gz", gzip.compress(b""), "data: '{folder}/a.csv.gz' is empty (0 bytes). Give a file with text."
     ),
     **{
-        name: one(file, content, f"data: '{{folder}}/{file}' holds no rows. Give a {FORMATS} file with some.")
+        name: one(file, content, f"data: '{{folder}}/{file}' has no rows. Give a {FORMATS} file with at least one.")
         for name, file, content in (
             ("csv: a header alone", "a.csv", "text,label\n"),
             ("csv: blank lines alone", "a.csv", "\n\n"),
@@ -215,14 +215,14 @@ CASES: dict[str, Case] = {
     "gz: no gzip": one(
         "a.csv.gz",
         "text,label\na,b\n",
-        "data: '{folder}/a.csv.gz' is named .gz, but is no gzip: it starts with b'text,label\\na,b\\n'. "
-        "Name it 'a.csv', or pack it: gzip.",
+        "data: '{folder}/a.csv.gz' is named .gz, but is not gzip: it starts with b'text,label\\na,b\\n'. "
+        "Rename it to 'a.csv', or pack it: gzip.",
     ),
     **{
         f"{name}: {damage}": one(name, content, f"data: '{{folder}}/{name}' is {told}. {GZIP}")
         for name in ("a.csv.gz", "a.jsonl.gz", "a.parquet.gz", "a.txt.gz")
         for damage, content, told in (
-            ("cut short", WORDS[:-2000], "cut short: its gzip has no end"),
+            ("cut short", WORDS[:-2000], "truncated: its gzip has no end"),
             ("changed inside", CHANGED, "damaged (…)"),
             ("of a wrong sum", WORDS[:-6] + b"wrong.", "damaged (…)"),
         )
@@ -230,7 +230,7 @@ CASES: dict[str, Case] = {
     "gzip that is not named so": one(
         "a.csv",
         gzip.compress(ROWS.encode()),
-        "data: '{folder}/a.csv' is gzip. Name it 'a.csv.gz', or unpack it first: gzip -dc {folder}/a.csv > NEW_FILE",
+        "data: '{folder}/a.csv' is gzip. Rename it to 'a.csv.gz', or unpack it first: gzip -dc {folder}/a.csv > NEW_FILE",
     ),
     **{
         f"{kind} in {name}": one(
@@ -251,7 +251,7 @@ CASES: dict[str, Case] = {
         f"{kind} in a gzip": one(
             "a.csv.gz",
             gzip.compress(content),
-            f"data: '{{folder}}/a.csv.gz' is gzip that holds {kind}. Unpack it first: "
+            f"data: '{{folder}}/a.csv.gz' is gzip that contains {kind}. Unpack it first: "
             "gzip -dc {folder}/a.csv.gz > NEW_FILE",
         )
         for kind, content in (
@@ -262,7 +262,7 @@ CASES: dict[str, Case] = {
     "parquet that is not named so": one(
         "a.txt",
         as_parquet({"text": ["a"]}),
-        "data: '{folder}/a.txt' is a parquet file, and cannot be read as text. Name it with the ending .parquet.",
+        "data: '{folder}/a.txt' is a parquet file, not text. Rename it so that it ends in .parquet.",
     ),
     # --- text that is no UTF-8
     **{
@@ -280,14 +280,14 @@ CASES: dict[str, Case] = {
     "txt: a line of Latin-1 among UTF-8": one(
         "a.txt",
         "grün\nschön\n".encode() * 3 + "müde\n".encode("latin1") + b"gut\n",
-        "data: '{folder}/a.txt' mixes encodings: line 7, byte 0xfc is not UTF-8, though other lines are. Write that "
-        "line anew; iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8.",
+        "data: '{folder}/a.txt' mixes encodings: line 7, byte 0xfc is not UTF-8, though other lines are. Rewrite "
+        "that line; iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8.",
     ),
     "csv: Latin-1 far below UTF-8": one(
         "a.csv",
         ("text,label\n" + "grün,a\n" * 100_000).encode() + "müde,b\n".encode("latin1") * 9,
-        "data: '{folder}/a.csv' mixes encodings: line 100,002, byte 0xfc is not UTF-8, though other lines are. Write "
-        "that line anew; iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8.",
+        "data: '{folder}/a.csv' mixes encodings: line 100,002, byte 0xfc is not UTF-8, though other lines are. "
+        "Rewrite that line; iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8.",
     ),
     "txt: UTF-16": one(
         "a.txt",
@@ -305,7 +305,7 @@ CASES: dict[str, Case] = {
         name: one(
             "a.txt",
             content,
-            f"data: '{{folder}}/a.txt' is no text: line {line} holds a NUL byte. Wanted a {FORMATS} file. "
+            f"data: '{{folder}}/a.txt' is not text: line {line} has a NUL byte. Wanted a {FORMATS} file. "
             "iconv -f UTF-16LE -t UTF-8 converts UTF-16 text; tr -d '\\000' removes a stray NUL.",
         )
         for name, content, line in (
@@ -333,12 +333,12 @@ CASES: dict[str, Case] = {
     "a folder without data": Case(
         {"notes.md": "# Notes", "old": Path.mkdir},
         "data.path={folder}",
-        "data.path: '{folder}' has no file train.*; it holds notes.md, old. Or name them in data.files.",
+        "data.path: '{folder}' has no file train.*; it contains notes.md, old. Rename one, or name it in data.files.",
     ),
     "an empty folder": Case(
         {},
         "data.path={folder}",
-        "data.path: '{folder}' has no file train.*; it holds nothing. Or name them in data.files.",
+        "data.path: '{folder}' has no file train.*; it contains nothing. Rename one, or name it in data.files.",
     ),
     "two training files": Case(
         {"train.csv": ROWS, "train.csv.gz": gzip.compress(ROWS.encode())},
@@ -348,12 +348,12 @@ CASES: dict[str, Case] = {
     "a folder for a file": Case(
         {"below": Path.mkdir, "below/a.csv": ROWS},
         "data.path={folder} data.files.train=below",
-        "data: '{folder}/below' is a folder, wanted a file; it holds a.csv. Name one of its files.",
+        "data: '{folder}/below' is a folder, wanted a file; it contains a.csv. Name one of its files.",
     ),
     "a link that leads nowhere": one(
         "a.csv",
         lambda path: path.symlink_to("gone.csv"),
-        "data: '{folder}/a.csv' is a link to 'gone.csv', which is not there. Mend the link.",
+        "data: '{folder}/a.csv' is a link to 'gone.csv', which does not exist. Fix the link.",
     ),
     "a pipe": one(
         "a.csv",
@@ -361,7 +361,7 @@ CASES: dict[str, Case] = {
         "data: '{folder}/a.csv' is a pipe or a device, which cannot be read twice. Write it to a file first.",
     ),
     "no file at all": Case(
-        {}, "", "data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...)."
+        {}, "", "data.path: no file given. For example: data=files data.path=reviews.csv (or data.files.train=...)."
     ),
     "no training split": Case(
         {"a.csv": ROWS},
@@ -376,7 +376,7 @@ CASES: dict[str, Case] = {
     "a hub id without a commit": Case(
         {},
         "data.hub={path:nobody/nothing}",
-        "data.hub: wanted path and revision (a commit, so that the rows stay), got nobody/nothing, None.",
+        "data.hub: wanted path and revision (a commit, so that the rows cannot change), got nobody/nothing, None.",
     ),
     # --- columns and values
     "a missing role": one(
@@ -393,7 +393,9 @@ CASES: dict[str, Case] = {
     ),
     **{
         f"{name} for text": one(
-            name, content, f"data.columns.text: column 'text' of files (train) holds lists, objects or bytes; {NO_TEXT}"
+            name,
+            content,
+            f"data.columns.text: column 'text' of files (train) contains lists, objects or bytes; {NO_TEXT}",
         )
         for name, content in (
             ("bytes.parquet", as_parquet({"text": [b"a"], "label": ["x"]})),
@@ -419,39 +421,39 @@ CASES: dict[str, Case] = {
     "parquet: a class without a name": one(
         "a.parquet",
         as_classes([0, 1, 2]),
-        "data.columns.label: row 3 of files (train) holds 2 in column 'label'; wanted text or numbers. Write it as "
+        "data.columns.label: row 3 of files (train) has 2 in column 'label'; wanted text or numbers. Write it as "
         "text, or name another column: data.columns.label=NAME.",
     ),
     "one label": Case(
         {"a.csv": "text,label\na,pos\nb,pos\nc,pos\n"},
         "data.path={folder}/a.csv",
-        "data: the training split of files has one label only: 'pos'. Give it rows of two or more, or name another "
+        "data: the training split of files has only one label: 'pos'. Give it rows with another label, or name another "
         "column: data.columns.label=NAME.",
     ),
     "a label that train lacks": one(
         "a.csv",
         "text,label\n" + "a,pos\nb,neg\n" * 20 + "c,odd\n",
-        "data: the validation split has 1 label(s) that the training split never shows: 'odd'. It shows: 'neg', 'pos'. "
-        "Give it rows of them, or drop theirs here.",
+        "data: the validation split has 1 label(s) that the training split lacks: 'odd'. Known: 'neg', 'pos'. "
+        "Add rows with these labels there, or drop them here.",
         "data.holdout=last",
     ),
     "labels that only the test file has": Case(
         {"train.csv": ROWS, "test.csv": "text,label\na,odd\nb,new\n"},
         "data.path={folder}",
-        "data: the test split has 2 label(s) that the training split never shows: 'new', 'odd'. It shows: 'neg', "
-        "'pos'. Give it rows of them, or drop theirs here.",
+        "data: the test split has 2 label(s) that the training split lacks: 'new', 'odd'. Known: 'neg', "
+        "'pos'. Add rows with these labels there, or drop them here.",
     ),
     # --- what the corpus is to be used for
     "too few rows": Case(
         {"a.csv": "text,label\na,pos\nb,neg\n"},
         "data.path={folder}/a.csv",
-        "data: files has 1 row(s), too few to hold out a test split. Give it more rows, or data.test=0.",
+        "data: files has 1 row(s), too few to hold out a test split. Give it more rows, or set data.test=0.",
     ),
     "a short document": one(
         "a.txt",
         "x",
         "data: one text of 1 character(s) is too short to hold out a validation split. Give it more text, or "
-        "data.validation=0.",
+        "set data.validation=0.",
         "task=generate data.whole=true",
     ),
     "a share of one": one(
@@ -478,13 +480,13 @@ CASES: dict[str, Case] = {
         "a.csv",
         "text,label\n" + "".join(f"x,text {i}\n" for i in range(10_000)),
         "data.columns.label: files has 8,100 different labels in 8,100 training rows; is that column text? Name the "
-        "one with the labels: data.columns.label=NAME, or allow so many: data.max_labels=8100.",
+        "one with the labels: data.columns.label=NAME, or allow this many: data.max_labels=8100.",
         "data.columns.label=label",
     ),
     "a tokenizer.json without special tokens": Case(
         {"a.csv": ROWS, "t.json": Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")).to_str()},
         "data.path={folder}/a.csv tokenizer=file tokenizer.path={folder}/t.json",
-        "tokenizer.eos_token: '{folder}/t.json' has no token by which a text usually ends.…",
+        "tokenizer.eos_token: '{folder}/t.json' has none of the usual tokens that end a text.…",
     ),
     "a sample to stream": Case(
         {},
@@ -497,7 +499,7 @@ CASES: dict[str, Case] = {
     "word vectors of another width": Case(
         {"a.csv": ROWS, "v.txt": "good 1 2 3\nbad 4 5 6\n"},
         "data.path={folder}/a.csv vectors=file vectors.path={folder}/v.txt model.embedding_size=4",
-        "vectors.path: '{folder}/v.txt' has 3 numbers a word; model.embedding_size is 4. Set model.embedding_size=3.",
+        "vectors.path: '{folder}/v.txt' has 3 numbers per word; model.embedding_size is 4. Set model.embedding_size=3.",
         training=True,
     ),
     "a schedule over a stream of unknown length": Case(
@@ -516,11 +518,11 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 # What only one of the two ways to read can tell, or tells in another way
 STREAMED = {
-    "json: a broken array": "data: '{folder}/a.json' is one JSON array, which has to be read whole. Set "
-    "data.streaming=false, or write one object a line: jq -c '.[]' {folder}/a.json > NEW_FILE.jsonl",
+    "json: a broken array": "data: '{folder}/a.json' is one JSON array, which must be read whole. Set "
+    "data.streaming=false, or write one object per line: jq -c '.[]' {folder}/a.json > NEW_FILE.jsonl",
     "json: a row of the array that is no object": "data: '{folder}/a.json' is one JSON array…",
     "json: an empty array": "data: '{folder}/a.json' is one JSON array…",
-    "objects.jsonl for text": "data.columns.text: row 2 of files (train) holds {'b': '1'} in column 'text'; " + NO_TEXT,
+    "objects.jsonl for text": "data.columns.text: row 2 of files (train) has {'b': '1'} in column 'text'; " + NO_TEXT,
 }
 ROLES = {"text": "text", "label": "label"}
 

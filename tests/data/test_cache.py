@@ -198,7 +198,7 @@ def test_a_place_that_cannot_be_written_costs_no_run(
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("LSTM_READOUT_CACHE", str(tmp_path / "file" / "below"))
     assert len(reviews(write(tmp_path / "a.csv")).texts["train"]) == 32
-    assert "not cached" in caplog.text
+    assert "could not cache the encoded corpus" in caplog.text
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

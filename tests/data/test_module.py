@@ -291,7 +291,7 @@ def test_the_corpus_that_the_vocabulary_was_learned_from_is_held_out_again(
 
 def test_with_a_vocabulary_other_labels_are_told(trained: TextDataModule, tmp_path: Path) -> None:
     path = table(tmp_path / "new.csv", 4, labels="ac")
-    with pytest.raises(UserError, match=r"the test split has 1 label\(s\).*'c'.*It shows: 'a', 'b'"):
+    with pytest.raises(UserError, match=r"the test split has 1 label\(s\).*'c'.*Known: 'a', 'b'"):
         corpus("classify", path=path, vocabulary=trained.vocabulary).setup()
 
 
@@ -378,7 +378,7 @@ def test_a_column_of_many_values_is_taken_for_text_unless_allowed(tmp_path: Path
     options: dict[str, Any] = {"path": path, "holdout": "last", "validation": 0, "test": 0}
     with pytest.raises(UserError, match=r"30 different labels in 60 training rows; is that column text\?") as error:
         corpus("classify", max_labels=29, **options).setup()
-    assert "data.columns.label=NAME, or allow so many: data.max_labels=30" in str(error.value)
+    assert "data.columns.label=NAME, or allow this many: data.max_labels=30" in str(error.value)
     assert len(corpus("classify", max_labels=30, **options).vocabulary.labels) == 30
 
 

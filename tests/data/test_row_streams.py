@@ -144,7 +144,7 @@ def test_a_whole_text_is_no_stream(tmp_path: Path) -> None:
         stream_files({"train": "a.txt"}, tmp_path, whole=True)
     assert str(caught.value) == (
         "data.whole=true: the whole file would be one row, which a stream cannot hold. "
-        "Set data.whole=false (a line is a row), or data.streaming=false."
+        "Set data.whole=false (one row per line), or data.streaming=false."
     )
 
 
@@ -155,8 +155,8 @@ def test_a_line_that_fills_the_memory_is_told(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(UserError) as caught:
         list(streamed(path))
     assert str(caught.value) == (
-        f"data: line 2 of '{path}' is longer than 262,144 bytes; a line is a row, and a stream holds it whole. "
-        f"Break it, for example: fold -s -w 1000 '{path}' > NEW_FILE"
+        f"data: line 2 of '{path}' is longer than 262,144 bytes; a line is a row, which a stream reads whole. "
+        f"Split it, for example: fold -s -w 1000 '{path}' > NEW_FILE"
     )
     assert len(in_memory(path)) == 2
 
@@ -306,4 +306,4 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     for read in (in_memory, streamed):
         with pytest.raises(UserError) as caught:
             read(path)
-        assert str(caught.value) == f"data: '{path}' may not be read by you. Allow it: chmod u+rX '{path}'."
+        assert str(caught.value) == f"data: you may not read '{path}'. Allow it: chmod u+rX '{path}'."

@@ -278,8 +278,8 @@ def test_a_label_that_the_head_lacks_is_one_clear_error(tmp_path: Path, workers:
     with pytest.raises(UserError) as error:
         list(data.train_dataloader())
     assert str(error.value) == (
-        "data: a later part of the training split has 1 label(s) that its head (data.fit_rows) never shows: 'c'. "
-        "It shows: 'a', 'b'. Give it rows of them, or drop theirs here."
+        "data: a later part of the training split has 1 label(s) that its head (data.fit_rows) lacks: 'c'. "
+        "Known: 'a', 'b'. Add rows with these labels there, or drop them here."
     )
 
 

@@ -88,5 +88,5 @@ def test_a_row_with_a_label_too_few_is_named(tmp_path: Path, streaming: bool) ->
         corpus(path, streaming=streaming).setup()
     assert str(refused.value) == (
         "data.columns.tags: row 2 of files (train) has 3 words and 2 tags: 'a b c'. "
-        "Give one for each word, separated by spaces."
+        "Give one per word, separated by spaces."
     )

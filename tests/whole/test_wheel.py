@@ -81,7 +81,7 @@ def test_a_task_of_another_project_needs_new_files_only(installed, tmp_path):
         (["train", "+tokenizer.vocab=3"], "takes no 'vocab'"),
         (["train", "task=generate", "model.bidirectional=true"], "the future would leak"),
         (["train", "model.hidden_size=0"], "hidden_size must be greater than zero"),
-        (["train", "data=files"], "data.path: which file?"),
+        (["train", "data=files"], "data.path: no file given."),
         (["train", "data=files", "data.path=nowhere.csv"], "no such file: 'nowhere.csv'"),
         (["train", "data=files", "data.path=r.csv", "data.columns.text=review"], "it has: words, label"),
         (["train", "trainer.accelerator=quantum"], "trainer:"),

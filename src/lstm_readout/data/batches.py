@@ -124,9 +124,9 @@ class TranslateBatch(NamedTuple):
 
 
 def moved(batch: Any, device: torch.device) -> Any:
-    """Return a batch, or a part of one, on the device, without waiting for what is in pinned memory.
+    """Move a batch, or a part of one, to the device; copies from pinned memory do not block.
 
-    Lightning waits for every ``PackedSequence``. Its ``batch_sizes`` stay on the CPU, where PyTorch reads them.
+    Lightning blocks on every ``PackedSequence``. Its ``batch_sizes`` stay on the CPU, where PyTorch reads them.
     """
     if isinstance(batch, Tensor):
         return batch.to(device=device, non_blocking=True)
@@ -138,7 +138,7 @@ def moved(batch: Any, device: torch.device) -> Any:
 
 
 def _plain(part: Any) -> Any:
-    """Return arrays for tensors, so that a worker sends a batch in one message: torch would open a file per tensor."""
+    """Convert tensors to arrays, which a worker sends in one message; for tensors torch would open a file each."""
     if isinstance(part, PackedSequence):
         return tuple(map(_plain, part))
     return part.numpy() if isinstance(part, Tensor) else part
@@ -176,12 +176,12 @@ def _column(columns: Columns, name: str, kind: type[_Kind]) -> _Kind:
 
 
 class RowDataset(Dataset):
-    """All rows of one encoded split; a list of row numbers gives a finished batch.
+    """All rows of one encoded split; indexing with a list of row numbers returns a finished batch.
 
     Args:
         columns: see ``lstm_readout.data.batches``.
         batch_type: its ``collate`` makes the batch.
-        encode: role -> texts in, role -> ids out: for training on a new segmentation in every epoch (BPE-dropout).
+        encode: maps role -> texts to role -> ids, for training on a new segmentation in every epoch (BPE-dropout).
             Batches are still grouped by the lengths of the columns.
     """
 

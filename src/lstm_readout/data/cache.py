@@ -1,8 +1,8 @@
 """Encoded corpora on disk: what they are made from goes in, a memory-mapped ``Encoded`` comes out.
 
-The name of a folder is the hash of everything that decides its contents: the bytes of the corpus's files, how they are
-split, the tokenizer's settings, and the code for both, that of a user's own tokenizer included. If any of it changes,
-the old folder is not found. ``LSTM_READOUT_CACHE`` names the place, by default ``$XDG_CACHE_HOME/lstm-readout``. Any
+Each folder is named by the hash of everything that determines its contents: the bytes of the corpus's files, how they
+are split, the tokenizer's settings, and the code for both, including a user's own tokenizer. If any of these changes,
+the old folder is not found. ``LSTM_READOUT_CACHE`` sets the location (default: ``$XDG_CACHE_HOME/lstm-readout``). Any
 folder in it may be deleted.
 """
 
@@ -46,14 +46,14 @@ def cache_root() -> Path:
 
 
 def fingerprint(contents: Mapping[str, Any], learned: Any) -> str | None:
-    """Return a name for what decides an encoding.
+    """Return a hash of everything that determines an encoding.
 
     Args:
-        contents: what decides the rows (``Corpus.contents``).
-        learned: a ``Vocabulary``, or what fits one: a function or class of a module, with plain keyword arguments.
+        contents: what determines the rows (``Corpus.contents``).
+        learned: a ``Vocabulary``, or what fits one: a module-level function or class, with plain keyword arguments.
 
     Returns:
-        A hash, or None if ``learned`` has no name: a lambda, or with an argument that is no plain value.
+        The hash, or None if ``learned`` cannot be named: it is a lambda, or an argument is not a plain value.
     """
     if isinstance(learned, Vocabulary):
         named: Any = learned.to_dict()
@@ -78,10 +78,10 @@ def fingerprint(contents: Mapping[str, Any], learned: Any) -> str | None:
 
 
 def cached(name: str | None, make: Callable[[], Encoded]) -> Encoded:
-    """Return the encoding of that name from the disk; if it is not there, make it, write it and read it back.
+    """Return the encoding of this name from disk; if it is missing, make it, write it and read it back.
 
-    Several processes may do so at once: all read the one that finishes first. A folder that cannot be read is rebuilt;
-    if the disk cannot be written to, the next run encodes again.
+    Several processes may do this at once: all read the first that is finished. A folder that cannot be read is rebuilt;
+    if the folder cannot be written, the next run encodes again.
     """
     if name is None:
         return make()
@@ -97,7 +97,7 @@ def cached(name: str | None, make: Callable[[], Encoded]) -> Encoded:
         _write(made, folder)
         return _read(folder)
     except OSError as error:
-        log.warning("the encoded corpus is not cached: %s", error)
+        log.warning("could not cache the encoded corpus: %s", error)
         return made
 
 
@@ -110,26 +110,26 @@ def _write(made: Encoded, folder: Path) -> None:
             file = str(partial / f"{split}.arrow")
             with pyarrow.OSFile(file, "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as writer:
                 writer.write_table(table)
-        about = {
+        metadata = {
             "splits": list(made.splits),
             "vocabulary": made.vocabulary.to_dict(),
             "report": made.report,
             "ceiling": made.ceiling,
         }
-        (partial / _ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        (partial / _ABOUT).write_text(json.dumps(metadata, ensure_ascii=False), encoding="utf-8")
         try:
             partial.rename(folder)
         except OSError:
-            if not folder.is_dir():  # otherwise another process was first, and its encoding is as good
+            if not folder.is_dir():  # otherwise another process finished first; its encoding is the same
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _read(folder: Path) -> Encoded:
-    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-    splits = {split: Dataset.from_file(str(folder / f"{split}.arrow")) for split in about["splits"]}
-    return Encoded(splits, Vocabulary.from_dict(about["vocabulary"]), about["report"], about["ceiling"])
+    metadata = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    splits = {split: Dataset.from_file(str(folder / f"{split}.arrow")) for split in metadata["splits"]}
+    return Encoded(splits, Vocabulary.from_dict(metadata["vocabulary"]), metadata["report"], metadata["ceiling"])
 
 
 @functools.cache
@@ -154,7 +154,7 @@ def _name(item: Any) -> str:
 
 
 def _code_beside(item: Any) -> dict[str, str] | None:
-    """Return the hashes of the code that fits a tokenizer: its module, and all loaded ones beside or below it.
+    """Return the hashes of the code that fits a tokenizer: its module, and all loaded modules beside or below it.
 
     ``_code`` covers this package's own tokenizers. None if there is no file: in a notebook, or with ``python -c``.
     """
@@ -182,4 +182,4 @@ def _is_file(value: Any) -> bool:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{value!r} is no plain value")
+    raise TypeError(f"{value!r} is not a plain value")

@@ -34,10 +34,10 @@ Role = Literal["text", "label", "labels"]  # labels: one per word of the text, s
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """The data of a run; the fields are described at ``TextDataModule``.
+    """The data of a run; for the fields see ``TextDataModule``.
 
     Args:
-        train: whether there must be a training split; a lone file is that split, else the test split.
+        train: whether a training split is required; a lone file is then the training split, otherwise the test split.
     """
 
     roles: Mapping[str, Role]
@@ -139,7 +139,7 @@ class Corpus:
         return values | {"files": {split: _hashes(given, root) for split, given in files.items()}}
 
     def locate(self) -> tuple[dict[str, Any], Path] | None:
-        """Return the files of each split and the folder they are relative to, or None for a corpus of the hub."""
+        """Return the files of each split and the folder they are relative to, or None for a corpus from the hub."""
         folder = local_folder(self.name) if self.path is None else Path(self.path).expanduser()
         files = {split: file for split, file in self.files.items() if file is not None}
         if folder is not None:
@@ -149,11 +149,11 @@ class Corpus:
         if files:
             return files, Path()
         raise UserError(
-            "data.path: which file? For example: data=files data.path=reviews.csv (or data.files.train=...)."
+            "data.path: no file given. For example: data=files data.path=reviews.csv (or data.files.train=...)."
         )
 
     def check(self, splits: Mapping[str, Any]) -> None:
-        """Refuse a corpus without a training split, if one is needed."""
+        """Raise ``UserError`` if a training split is required and missing."""
         if self.train and "train" not in splits:
             have = ", ".join(splits) or "nothing"
             raise UserError(
@@ -175,7 +175,7 @@ class Corpus:
             if number >= len(rows):
                 raise UserError(
                     f"data: {self.name} has {len(rows)} row(s), too few to hold out a {split} split. "
-                    f"Give it more rows, or data.{split}=0."
+                    f"Give it more rows, or set data.{split}=0."
                 )
             order = np.arange(len(rows))
             if self.holdout == "random":
@@ -193,13 +193,13 @@ def _cut_document(rows: Dataset, split: str, share: float) -> tuple[Dataset, Dat
     if not 0 < border < len(text):
         raise UserError(
             f"data: one text of {len(text)} character(s) is too short to hold out a {split} split. "
-            f"Give it more text, or data.{split}=0."
+            f"Give it more text, or set data.{split}=0."
         )
     return Dataset.from_dict({role: [text[:border]]}), Dataset.from_dict({role: [text[border:]]})
 
 
 def _hashes(given: Any, root: Path) -> Any:
-    """Return the hash of a file, or of each of parallel files; None for one that cannot be read."""
+    """Return the hash of a file, or of each parallel file; None for one that cannot be read."""
     if isinstance(given, Mapping):
         return {column: _hashes(path, root) for column, path in given.items() if path}
     path = root / Path(given).expanduser()

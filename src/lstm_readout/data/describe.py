@@ -28,15 +28,15 @@ def describe(
     *,
     generated: bool = False,
 ) -> dict[str, Any]:
-    """Count what to know about the data before training on it.
+    """Collect the statistics worth knowing before training on the data.
 
     Args:
-        texts: split -> text role -> the text of each row. None, or no entry: unknown, and so are its repeated rows.
+        texts: split -> text role -> the text of each row. None, or no entry: unknown, and so are its duplicates.
         columns: split -> text role -> ids, each row ending in ``<eos>``; label role -> (rows,) int64. None, or no
             entry, for a split that is streamed: its rows are not known. In the order train, validation, test.
         vocabulary: tokenizers and labels.
         cut: split -> text role -> how many texts were longer than ``max_length``. None, or no entry: not known.
-        generated: the rows are drawn independently, so short ones repeat: no reason for a warning.
+        generated: the rows are drawn independently, so short ones repeat, which is no reason to warn.
 
     Returns:
         Builtins only, ready for JSON: ``generated``, and ``splits`` -> split -> None (streamed), or ``rows``,
@@ -94,7 +94,7 @@ def histograms(lengths: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     last = min(max(int(some.max()) for some in lengths.values()), usual + (usual - first) // 4)
     width = -(-(last - first + 1) // _MOST_BINS)
     number = -(-(last - first + 1) // width)
-    first = last + 1 - number * width  # so that the last bin ends where the texts do, at max_length above all
+    first = last + 1 - number * width  # so that the last bin ends where the texts do, in particular at max_length
     counted = {}
     for split, some in lengths.items():
         counts = np.bincount(((some - first) // width).clip(max=number), minlength=number + 1).tolist()

@@ -1,8 +1,8 @@
 """Rows that occur more than once: texts go in; duplicates, leaks between splits and contradicting labels come out.
 
 Texts are compared after ``str.strip``; case, inner spaces and Unicode forms are not folded. Blank rows are left out:
-they are counted as empty. Rows are compared by 64-bit keys, so that no text is copied; the probability that two
-different ones of a million share a key is about 3e-8.
+they are counted as empty. Rows are compared by 64-bit keys, so that no text is copied; the probability that any two of
+a million different texts share a key is about 3e-8.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 
-_STORED_SAMPLE = 100  # texts on which a subclass must do what a checkpoint stores
+_STORED_SAMPLE = 100  # texts on which a subclass must agree with what a checkpoint stores
 
 
 class Encoded(NamedTuple):
@@ -45,8 +45,8 @@ def fit_vocabulary(
 
     Args:
         train: its rows.
-        roles: role -> ``text``, ``label`` or ``labels``. Labels of words are never folded, cut or left out, whatever
-            the tokenizer of the texts does: they have a vocabulary of their own.
+        roles: role -> ``text``, ``label`` or ``labels``. Word labels are never lower-cased, truncated or dropped,
+            whatever the tokenizer of the texts does: they have their own vocabulary.
         fit_tokenizer: texts -> tokenizer.
         joint: one tokenizer for all text roles, fitted on the texts of all.
         max_labels: more distinct labels are refused: the column is probably text.
@@ -60,14 +60,14 @@ def fit_vocabulary(
             labels = sorted(set(values))
             if len(labels) < 2:
                 raise UserError(
-                    f"data: the training split of {where} has one label only: '{labels[0]}'. "
-                    f"Give it rows of two or more, or name another column: data.columns.{role}=NAME."
+                    f"data: the training split of {where} has only one label: '{labels[0]}'. "
+                    f"Give it rows with another label, or name another column: data.columns.{role}=NAME."
                 )
             if len(labels) > max_labels:
                 raise UserError(
                     f"data.columns.{role}: {where} has {len(labels):,} different labels in {len(values):,} training "
                     f"rows; is that column text? Name the one with the labels: data.columns.{role}=NAME, "
-                    f"or allow so many: data.max_labels={len(labels)}."
+                    f"or allow this many: data.max_labels={len(labels)}."
                 )
     if joint:
         tokenizer = _fitted(fit_tokenizer, [text for role in text_roles for text in train[role][:]])
@@ -81,10 +81,10 @@ def fit_vocabulary(
 
 
 def _fitted(fit_tokenizer: Callable[[Iterable[str]], TextTokenizer], texts: list[str]) -> TextTokenizer:
-    """Fit a tokenizer, and return it as a checkpoint gives it back: a class of the user's own is not stored.
+    """Fit a tokenizer, and return it as a checkpoint restores it: a user's own class is not stored.
 
     Raises:
-        UserError: it is no ``TextTokenizer``, or encodes or decodes by code that a checkpoint does not store.
+        UserError: it is not a ``TextTokenizer``, or it encodes or decodes with code that a checkpoint does not store.
     """
     tokenizer = fit_tokenizer(texts)
     name = f"{type(tokenizer).__module__}.{type(tokenizer).__qualname__}"
@@ -97,8 +97,8 @@ def _fitted(fit_tokenizer: Callable[[Iterable[str]], TextTokenizer], texts: list
         ids, again = (one.encode([text])[0].values.tolist() for one in (tokenizer, stored))
         if ids != again or tokenizer.decode(ids) != stored.decode(ids):
             raise UserError(
-                f"tokenizer._target_: {name} encodes or decodes by Python code of its own, which a checkpoint does not "
-                "store. Express it in the backend, and return TextTokenizer.from_backend(...)."
+                f"tokenizer._target_: {name} encodes or decodes with Python code of its own, which a checkpoint does "
+                "not store. Express it in the backend, and return TextTokenizer.from_backend(...)."
             )
     return stored
 
@@ -152,7 +152,7 @@ def encode_corpus(
     vocabulary: Vocabulary,
     ceiling: dict[str, float] | None = None,
 ) -> Encoded:
-    """Encode every split and describe it; a ``ceiling`` is known for generated text alone."""
+    """Encode every split and describe it; only generated text has a known ``ceiling``."""
     splits, written, cut = {}, {}, {}
     for split, rows in texts.items():
         written[split] = {
@@ -182,9 +182,9 @@ def _number(labels: Sequence[str], known: Sequence[str], where: str, known_from:
     unseen = sorted(set(labels) - set(number))
     if unseen:
         raise UserError(
-            f"data: {where} has {len(unseen)} label(s) that {known_from} never shows: "
-            f"{', '.join(map(repr, unseen[:5]))}. It shows: {', '.join(map(repr, known[:20]))}. "
-            "Give it rows of them, or drop theirs here."
+            f"data: {where} has {len(unseen)} label(s) that {known_from} lacks: "
+            f"{', '.join(map(repr, unseen[:5]))}. Known: {', '.join(map(repr, known[:20]))}. "
+            "Add rows with these labels there, or drop them here."
         )
     return np.array([number[label] for label in labels], dtype=np.int64)
 

@@ -28,7 +28,7 @@ class Batching:
 
     Args:
         batch_size: rows per batch; parallel columns of a training stream.
-        eval_batch_size: rows per batch of validation and test; of a stream see ``evaluation_stream``.
+        eval_batch_size: rows per batch of validation and test; for a stream see ``evaluation_stream``.
         max_tokens: a budget of tokens per batch, instead of a number of rows.
         pool: this many batches of rows are grouped by length together; 1 gives batches of random lengths.
         carry_state: read all text as one continuous stream and carry ``(h_n, c_n)`` from window to window (generate
@@ -58,7 +58,7 @@ class Batching:
         return {field.name for field in fields(cls)}
 
     def updated(self, arguments: Mapping[str, Any]) -> Batching:
-        """Return a copy with those of the ``arguments`` of a ``TextDataModule`` that change batches."""
+        """Return a copy updated with those ``arguments`` of a ``TextDataModule`` that change batches."""
         return replace(self, **{name: arguments[name] for name in self.names() & arguments.keys()})
 
 

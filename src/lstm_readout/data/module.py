@@ -1,7 +1,7 @@
 """The data module of all tasks: the description of a corpus goes in, loaders of packed batches come out.
 
 ``setup`` reads the splits, fits tokenizers and labels on the training split alone, and encodes; the result is cached.
-The task names its roles and its type of batch. How a batch is made: ``loaders.py``, ``samplers.py``, ``batches.py``.
+The task names its roles and its batch type. How a batch is made: ``loaders.py``, ``samplers.py``, ``batches.py``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TextDataModule(LightningDataModule):
         roles: role -> ``text``, ``label`` or ``labels`` (one per word); what the task needs.
         batch_type: the batch of the task (see ``lstm_readout.data.batches``).
         tokenizer: training texts of a role -> its tokenizer. Not needed with a ``vocabulary``.
-        name: the corpus in messages; ``sample`` is generated.
+        name: what messages call the corpus; ``sample`` is generated.
         path: a file, or a folder with ``train.*`` and, optionally, ``validation.*`` and ``test.*``.
         files: split -> file, or split -> {column: file} for parallel text; relative to ``path`` or the local copy.
         hub: ``path`` and ``revision`` of a hub repository (see ``read_hub``), used if there is no local copy.
@@ -49,7 +49,7 @@ class TextDataModule(LightningDataModule):
         cache: save the encoded corpus on disk, and read it from there (see ``lstm_readout.data.cache``).
         streaming: read the training split from disk in every epoch; validation and test stay in memory.
         shuffle_buffer: rows per worker of a streamed split that are shuffled and grouped by length together.
-        fit_rows: tokenizers and labels are fitted on this many first rows of a streamed split.
+        fit_rows: number of first rows of a streamed split on which tokenizers and labels are fitted.
         batch_size, eval_batch_size, max_tokens, pool, carry_state, window, num_workers: see ``Batching``.
         seed: decides the order of batches, the held-out rows and the sample.
         vocabulary: tokenizers and labels of an earlier run, instead of fitting new ones. No training split is needed.
@@ -129,11 +129,11 @@ class TextDataModule(LightningDataModule):
 
     @property
     def carry_state(self) -> bool:
-        """Whether all text is one continuous stream, whose state is carried from window to window."""
+        """Whether all text is one continuous stream, with the state carried from window to window."""
         return self.batching.carry_state
 
     def batched(self, seed: int, batching: Batching) -> TextDataModule:
-        """Return a module of the same encoded rows in other batches; held-out rows stay the same.
+        """Return a module with the same encoded rows in other batches; held-out rows stay the same.
 
         Args:
             seed: decides the order of batches.
@@ -152,7 +152,7 @@ class TextDataModule(LightningDataModule):
     def encoded(self) -> Encoded:
         """All splits, the vocabulary and the data report; of a streamed split, its head."""
         if self.carry_state and self.batch_type is not GenerateBatch:
-            # A corpus without this task's columns is the greater mistake: reading reports it
+            # A corpus without this task's columns is the more basic mistake: reading reports it
             _ = self.corpus.open() if self.streaming else self.corpus.read()
             raise UserError("data.carry_state=true: only task=generate carries states. Set data.carry_state=false.")
         if self.streaming:
@@ -215,11 +215,11 @@ class TextDataModule(LightningDataModule):
         return {"epoch": self.trainer.current_epoch, "batches": progress.completed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume: the first epoch begins after the batches that were done."""
+        """Resume: the first epoch starts after the batches already done."""
         self._resume_at = Position(state_dict["epoch"], state_dict["batches"])
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch, without waiting if it is in pinned memory."""
+        """Move a batch, without blocking if it is in pinned memory."""
         return batch if device.type == "cpu" else moved(batch, device)
 
     @property

@@ -22,17 +22,17 @@ class Position(NamedTuple):
     """Where training resumes."""
 
     epoch: int = 0
-    batches: int = 0  # of this epoch that are done already
+    batches: int = 0  # already done in this epoch
 
 
 START = Position()
 
 
 class EpochSampler(Sampler):
-    """An order that depends on the epoch alone, and that a resumed run can enter in the middle.
+    """An order that depends only on the epoch, and that a resumed run can enter in the middle.
 
-    Lightning calls ``set_epoch`` on a loader's ``sampler``, or on that of its batch sampler. It first does so after it
-    has started an iterator, which in a resumed run must be that of the epoch to resume.
+    Lightning calls ``set_epoch`` on a loader's ``sampler``, or on that of its batch sampler. The first call comes after
+    an iterator has started, and in a resumed run that iterator must already be in the epoch to resume.
 
     Args:
         resume_at: where to begin.
@@ -44,7 +44,7 @@ class EpochSampler(Sampler):
 
     @property
     def sampler(self) -> EpochSampler:
-        """Itself: where Lightning looks for the sampler of a batch sampler."""
+        """This sampler: here Lightning looks for the sampler of a batch sampler."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
@@ -104,7 +104,7 @@ class LengthBatchSampler(EpochSampler):
             yield rows.tolist()
 
     def batches(self, epoch: int) -> list[np.ndarray]:
-        """Return the batches of an epoch: of all processes, which take turns."""
+        """Return the batches of an epoch for all processes, which take turns."""
         drawn_for = (epoch, ranks()[1])
         if self._batches is None or self._batches[0] != drawn_for:
             self._batches = (drawn_for, _share_evenly(self._draw(epoch), ranks()[1]))

@@ -24,7 +24,7 @@ from lstm_readout.data.windows import StreamDataset, join_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import Vocabulary
 
-HELD_OUT = 5000  # maximum rows of a split that is held out of a stream: they are in memory
+HELD_OUT = 5000  # maximum rows of a split held out of a stream, which is in memory
 _HEAD_CHARACTERS = 2**26  # maximum size of the head: texts may be long
 
 Row = Mapping[str, str]  # role -> text or label
@@ -33,7 +33,7 @@ Row = Mapping[str, str]  # role -> text or label
 class TrainingRows:
     """The training rows of a stream: all that are not held out; every ``iter`` begins at the first.
 
-    A split with the share 1/n takes every n-th row until it has ``HELD_OUT``; the rows after these all train.
+    A split with the share 1/n takes every n-th row until it has ``HELD_OUT``; all later rows are for training.
 
     Args:
         rows: the stream.
@@ -57,7 +57,7 @@ class TrainingRows:
         return islice(training, self.max_rows)
 
     def begin(self, fit_rows: int) -> dict[str, Dataset]:
-        """Read the head of the training split, ``fit_rows`` at most, and the splits that are held out.
+        """Read the head of the training split, ``fit_rows`` at most, and the held-out splits.
 
         Raises:
             UserError: a split has no rows.
@@ -132,7 +132,7 @@ class StreamedBatches(IterableDataset):
         resume_at: where to begin.
 
     Raises:
-        UserError: at iteration, if several readers read what only one can.
+        UserError: during iteration, if several readers read what only one can.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class StreamedBatches(IterableDataset):
         readers = processes * workers
         self._check(readers)
         done = self.resume_at.batches if self.resume_at.epoch == self.epoch else 0
-        # The loader begins with worker 0, even if it is another one's turn
+        # The loader starts with worker 0, even if it is another worker's turn
         number = 0 if worker is None else (worker.id + done) % workers
         made = 0  # batches of this worker
         for index, (block, whole) in enumerate(blocks(self.rows, self.buffer * readers, least=processes)):
@@ -199,7 +199,7 @@ class StreamedBatches(IterableDataset):
             )
 
     def _batches(self, rows: list[Row], random: np.random.Generator, steps: int | None) -> list[Callable[[], Any]]:
-        """Return a function per batch of these rows that makes it; ``steps`` batches at most."""
+        """Return one function per batch of these rows, which builds it; at most ``steps`` batches."""
         texts = {role: [row[role] for row in rows] for role in rows[0]}
         columns, _ = encode_texts(
             texts,

@@ -16,7 +16,7 @@ from lstm_readout.tokenizer import BOS, EOS
 from lstm_readout.tokenizer.ragged import Ragged
 
 # Validation and test of a stream. On tinyshakespeare's characters the mean loss equals that of one pass to 1e-7 nats
-# (each character's to 1e-5) in half of its time; with a warm-up of 64 some characters would be off by 0.1
+# (each character's to 1e-5) in half the time; with a warm-up of 64 some characters would be off by 0.1
 EVAL_TARGETS = 4096  # per column at least, so that reading the past costs at most an eighth
 EVAL_COLUMNS = 64
 EVAL_WINDOW = 256
@@ -79,10 +79,10 @@ def checked_stream(column: Column, where: str, resamples: bool) -> np.ndarray:
     Args:
         column: the ids of its rows.
         where: the split in messages.
-        resamples: whether its tokenizer draws other segmentations in every epoch.
+        resamples: whether its tokenizer draws a new segmentation in every epoch.
 
     Raises:
-        UserError: what one stream cannot be: several segmentations, read by several processes, or empty.
+        UserError: the tokenizer resamples, several processes read the stream, or it is empty.
     """
     if resamples:
         raise UserError(
@@ -124,7 +124,7 @@ def evaluation_stream(tokens: np.ndarray, window: int = EVAL_WINDOW) -> StreamDa
 
     Args:
         tokens: (N + 1,) the stream.
-        window: steps per batch; the state is carried, so it affects speed alone.
+        window: steps per batch; the state is carried, so it affects only speed.
     """
     columns = min(max((len(tokens) - 1) // EVAL_TARGETS, 1), EVAL_COLUMNS)
     return StreamDataset(tokens, columns=columns, window=window, warm_up=WARM_UP)

@@ -25,7 +25,7 @@ def cells(path: Path, separator: str, longest: int | None = None) -> Iterator[li
     Raises:
         UserError: a row cannot be read, or has more or fewer cells than the header; names the line where it begins.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))  # one for the whole process
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))  # one limit for the whole process
     blocks = (io.StringIO(text, newline="\n") for _, text in text_blocks(path, longest))
     reader = csv.reader(chain.from_iterable(blocks), delimiter=separator, strict=True)
     width, line = 0, 1
@@ -42,7 +42,7 @@ def cells(path: Path, separator: str, longest: int | None = None) -> Iterator[li
     except csv.Error as error:
         raise UserError(
             f"data: could not read '{path}', line {line:,}: {error}. "
-            "Put quotes around a cell that holds separators, line breaks or quotes, and double a quote inside."
+            "Put quotes around a cell that contains separators, line breaks or quotes, and double the quotes inside."
         ) from error
 
 

@@ -81,7 +81,7 @@ def stream_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -
     if whole:
         raise UserError(
             "data.whole=true: the whole file would be one row, which a stream cannot hold. "
-            "Set data.whole=false (a line is a row), or data.streaming=false."
+            "Set data.whole=false (one row per line), or data.streaming=false."
         )
     splits = {}
     for split, given in _below(root, files).items():
@@ -95,12 +95,12 @@ def stream_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -
 
 
 def local_folder(name: str) -> Path | None:
-    """Return the local copy of a named corpus below the folder that ``LSTM_READOUT_DATA`` names, if there is one."""
+    """Return the local copy of a named corpus in the folder that ``LSTM_READOUT_DATA`` names, if there is one."""
     root = os.environ.get(DATA_FOLDER)
     if not root:
         return None
     if not Path(root).expanduser().is_dir():
-        raise UserError(f"{DATA_FOLDER}: wanted a folder, got '{root}'. Unset it, or name the folder of your copies.")
+        raise UserError(f"{DATA_FOLDER}: wanted a folder, got '{root}'. Unset it, or name the folder with your copies.")
     folder = Path(root).expanduser().resolve() / name
     return folder if folder.is_dir() else None
 
@@ -109,8 +109,8 @@ def find_files(path: Path, alone: str = "train") -> dict[str, str]:
     """Return the files of ``data.path``: split -> file.
 
     Args:
-        path: a file, or a folder that holds ``train.*``, ``validation.*``, ``test.*``.
-        alone: the split that a lone file is, and that a folder must hold if it has no ``train.*``.
+        path: a file, or a folder that contains ``train.*``, ``validation.*``, ``test.*``.
+        alone: the split of a lone file, and the one that a folder must contain if it has no ``train.*``.
     """
     try:
         return _found(path, alone)
@@ -132,12 +132,14 @@ def _found(path: Path, alone: str) -> dict[str, str]:
             )
     if not found["train"] and not found[alone]:
         names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
-        raise UserError(f"data.path: '{path}' has no file {alone}.*; it holds {names}. Or name them in data.files.")
+        raise UserError(
+            f"data.path: '{path}' has no file {alone}.*; it contains {names}. Rename one, or name it in data.files."
+        )
     return {split: str(files[0]) for split, files in found.items() if files}
 
 
 def _below(root: Path, files: Mapping[str, Any]) -> dict[str, Any]:
-    """Return split -> path, or {column: path}, without what is None."""
+    """Return split -> path, or {column: path}, without entries that are None."""
     below = {}
     for split, given in files.items():
         if split not in SPLITS:
@@ -154,5 +156,5 @@ def _format_of(path: Path, plain: _Format) -> _Format:
 
 
 def _no_rows(given: Any) -> UserError:
-    told = ", ".join(f"'{path}'" for path in (given.values() if isinstance(given, Mapping) else [given]))
-    return UserError(f"data: {told} holds no rows. Give a {FORMATS} file with some.")
+    paths = ", ".join(f"'{path}'" for path in (given.values() if isinstance(given, Mapping) else [given]))
+    return UserError(f"data: {paths} has no rows. Give a {FORMATS} file with at least one.")

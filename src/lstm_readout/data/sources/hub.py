@@ -79,7 +79,7 @@ def _load(
 ) -> dict[str, Any]:
     if path is None or revision is None:
         raise UserError(
-            f"data.hub: wanted path and revision (a commit, so that the rows stay), got {path}, {revision}."
+            f"data.hub: wanted path and revision (a commit, so that the rows cannot change), got {path}, {revision}."
         )
     try:
         loaded = datasets.load_dataset(path, name, revision=revision, **options)
@@ -97,7 +97,7 @@ def _stream(rows: IterableDataset, path: str) -> RowStream:
 
 def _hub_rows(rows: IterableDataset, path: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     try:
-        # Not iter(rows): inside a worker of a DataLoader that gives this worker's share only
+        # Not iter(rows): inside a DataLoader's worker that yields only the worker's share
         for columns in rows.iter(batch_size=ROWS):
             for values in zip(*columns.values(), strict=True):
                 yield dict(zip(columns, values, strict=True))

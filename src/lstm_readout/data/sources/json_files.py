@@ -22,10 +22,10 @@ _HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def objects(path: Path, longest: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file; a value is a text (numbers and truth values as written), None, a list or a dict.
+    """Yield the objects of a file; a value is a string (numbers and booleans as written), None, a list or a dict.
 
     Raises:
-        UserError: with the line that cannot be read or is no object.
+        UserError: names the line that cannot be read or is not an object.
     """
     if _is_array(path):
         text = "".join(text for _, text in text_blocks(path))
@@ -51,12 +51,12 @@ def stream_objects(path: Path) -> RowStream:
     """Return rows that are read one by one; their columns are the names of the first ``FIRST_ROWS``.
 
     Raises:
-        UserError: the file is one array, which only a reader of the whole can take apart.
+        UserError: the file is one array, which must be read whole.
     """
     if _is_array(path):
         raise UserError(
-            f"data: '{path}' is one JSON array, which has to be read whole. Set data.streaming=false, or write one "
-            f"object a line: jq -c '.[]' {quoted(path)} > NEW_FILE.jsonl"
+            f"data: '{path}' is one JSON array, which must be read whole. Set data.streaming=false, or write one "
+            f"object per line: jq -c '.[]' {quoted(path)} > NEW_FILE.jsonl"
         )
     names = dict.fromkeys(name for row in islice(objects(path, LONGEST_LINE), _FIRST_ROWS) for name in row)
     return RowStream(partial(_object_rows, path), dict.fromkeys(names))
@@ -93,25 +93,27 @@ def _parsed(text: str, line: int, path: Path) -> Any:
     except json.JSONDecodeError as error:
         raise UserError(
             f"data: could not read '{path}', line {line + error.lineno - 1:,}: {error.msg} (column {error.colno}). "
-            "Wanted one object a line, or one array of objects."
+            "Wanted one object per line, or one array of objects."
         ) from error
     except _Twice as error:
         raise UserError(
-            f"data: an object of '{path}', line {line:,} or below, names '{error}' twice. Rename or remove one."
+            f"data: '{path}', line {line:,} or below: an object has '{error}' twice. Rename or remove one."
         ) from error
     except RecursionError as error:
-        raise UserError(f"data: '{path}', line {line:,} is nested too deep to be read. Wanted plain values.") from error
+        raise UserError(f"data: '{path}', line {line:,} is nested too deeply to read. Wanted plain values.") from error
 
 
 def _row(found: Any, halves: bool, where: str, path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise UserError(f"data: {where} of '{path}' is no object, but {str(found)[:40]!r}. Name its values.")
+        raise UserError(
+            f"data: {where} of '{path}': wanted an object, got {str(found)[:40]!r}. Give each value a name."
+        )
     if halves:
         try:
             json.dumps(found, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:  # half of a pair, as in "\ud83d" alone
             raise UserError(
-                f"data: {where} of '{path}' holds an escape that is no character (half of a pair). Remove it."
+                f"data: {where} of '{path}' has an escape that is not a character (half of a pair). Remove it."
             ) from error
     for name, value in found.items():
         if isinstance(value, bool):
@@ -120,7 +122,7 @@ def _row(found: Any, halves: bool, where: str, path: Path) -> dict[str, Any]:
 
 
 def _column(values: list[Any]) -> list[Any]:
-    """Return texts and nulls; or lists, where a value is a list or an object: no text column, but no error either."""
+    """Return texts and nulls unchanged; with a list or an object among them, lists: not a text column, but no error."""
     if any(isinstance(value, (list, dict)) for value in values):
         return [[json.dumps(value, ensure_ascii=False)] for value in values]
     return values

@@ -1,4 +1,4 @@
-"""A path goes in; its bytes come out, unpacked; a file of another kind than its name says is refused."""
+"""A path goes in; its bytes come out, unpacked; a file whose contents do not match its name is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstm_readout.errors import UserError
 
 FORMATS = "csv, tsv, json(l), parquet or txt"  # a file of any other kind is read as txt
 GZIP = b"\x1f\x8b"
-# Where a file is known by (offset, bytes): what it is, the command that unpacks it to stdout
+# (offset, bytes) by which a kind of file is recognised: what it is, the command that unpacks it to stdout
 PACKED = {
     (0, GZIP): ("gzip", "gzip -dc"),
     (0, b"PK\x03\x04"): ("a zip archive or an office document", "unzip -p"),
@@ -31,8 +31,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open a file, unpacked if its name ends in ``.gz``.
 
     Raises:
-        UserError: there is no such file, it is empty or packed in another way than its name says; and for what
-            goes wrong while it is read inside the ``with``.
+        UserError: the file is missing, empty, or not packed as its name says; or reading it inside the ``with`` fails.
     """
     try:
         _refuse_what_is_no_file(path)
@@ -45,20 +44,20 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
             if not head.startswith(GZIP):
                 _refuse_packed(head, path)
                 raise UserError(
-                    f"data: '{path}' is named .gz, but is no gzip: it starts with {head[:16]!r}. "
-                    f"Name it '{path.with_suffix('').name}', or pack it: gzip."
+                    f"data: '{path}' is named .gz, but is not gzip: it starts with {head[:16]!r}. "
+                    f"Rename it to '{path.with_suffix('').name}', or pack it: gzip."
                 )
             with gzip.open(raw) as unpacked:
                 file = cast(BinaryIO, unpacked)
-                _refuse_packed(_head(file, path), path, within="gzip that holds ")
+                _refuse_packed(_head(file, path), path, within="gzip that contains ")
                 yield file
     except EOFError as error:
         raise UserError(
-            f"data: '{path}' is cut short: its gzip has no end. Copy it anew; gzip -t shows if it is whole."
+            f"data: '{path}' is truncated: its gzip has no end. Copy it again; gzip -t tests whether it is complete."
         ) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
-            f"data: '{path}' is damaged ({reason(error)}). Copy it anew; gzip -t shows if it is whole."
+            f"data: '{path}' is damaged ({reason(error)}). Copy it again; gzip -t tests whether it is complete."
         ) from error
     except PermissionError as error:
         raise not_allowed(path) from error
@@ -68,11 +67,11 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 
 def not_allowed(path: Path) -> UserError:
     """Return the error for a path without permission."""
-    return UserError(f"data: '{path}' may not be read by you. Allow it: chmod u+rX {quoted(path)}.")
+    return UserError(f"data: you may not read '{path}'. Allow it: chmod u+rX {quoted(path)}.")
 
 
 def quoted(path: Path) -> str:
-    """Return a path as a shell takes it."""
+    """Return a path quoted for the shell."""
     return shlex.quote(str(path))
 
 
@@ -89,9 +88,9 @@ def _refuse_what_is_no_file(path: Path) -> None:
         return
     if path.is_dir():
         names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
-        raise UserError(f"data: '{path}' is a folder, wanted a file; it holds {names}. Name one of its files.")
+        raise UserError(f"data: '{path}' is a folder, wanted a file; it contains {names}. Name one of its files.")
     if path.is_symlink():
-        raise UserError(f"data: '{path}' is a link to '{path.readlink()}', which is not there. Mend the link.")
+        raise UserError(f"data: '{path}' is a link to '{path.readlink()}', which does not exist. Fix the link.")
     if path.exists():
         raise UserError(f"data: '{path}' is a pipe or a device, which cannot be read twice. Write it to a file first.")
     raise UserError(f"data: no such file: '{path}'. Give a {FORMATS} file.")
@@ -108,6 +107,6 @@ def _head(file: BinaryIO, path: Path) -> bytes:
 def _refuse_packed(head: bytes, path: Path, within: str = "") -> None:
     for (offset, signature), (kind, command) in PACKED.items():
         if head[offset:].startswith(signature):
-            rename = f"Name it '{path.name}.gz', or unpack" if kind == "gzip" and not within else "Unpack"
+            rename = f"Rename it to '{path.name}.gz', or unpack" if kind == "gzip" and not within else "Unpack"
             unpack = "gzip -dc" if within else command
             raise UserError(f"data: '{path}' is {within}{kind}. {rename} it first: {unpack} {quoted(path)} > NEW_FILE")

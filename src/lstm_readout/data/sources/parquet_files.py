@@ -1,4 +1,4 @@
-"""Parquet: a table by columns; a stream reads only the columns that are asked for, some rows at a time."""
+"""Parquet: a table by columns; a stream reads only the requested columns, a few rows at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS, BYTES = 1024, 1 << 20  # per read of a stream: at most this many rows, abo
 def read_parquet(path: Path) -> Dataset:
     """Return all rows."""
     with _open_parquet(path) as file:
-        # A thread of Arrow's that still holds Python's bytes when the program ends aborts it
+        # An Arrow thread that still holds Python's bytes at exit aborts the program
         return Dataset(InMemoryTable(file.read(use_threads=False)))
 
 
@@ -49,18 +49,18 @@ def _parquet_rows(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _open_parquet(path: Path, **options: Any) -> Iterator[parquet.ParquetFile]:
-    """Open a file for the ``with``; a gzip'd one is unpacked to the disk first, for parquet is read from its end."""
+    """Open a file for the ``with``; a gzip'd one is unpacked to disk first: parquet is read from its end."""
     with open_bytes(path) as file, contextlib.ExitStack() as stack:
         if path.suffix.lower() == ".gz":
             unpacked = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(file, unpacked)
             file = unpacked
         try:
-            # Else a whole row group is read ahead, by a thread of Arrow's, and a file may be a single one
+            # Otherwise an Arrow thread reads a whole row group ahead, and a file may be a single one
             opened = parquet.ParquetFile(file, pre_buffer=False, **options)
             refuse_twins(opened.schema_arrow.names, path)
             yield opened
         except UserError:
             raise
         except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise UserError(f"data: could not read '{path}' as parquet: {reason(error)}. Write it anew.") from error
+            raise UserError(f"data: could not read '{path}' as parquet: {reason(error)}. Write it again.") from error

@@ -25,8 +25,8 @@ def select_roles(rows: Dataset, roles: Mapping[str, str], columns: Mapping[str, 
         where: what the split is called in messages.
 
     Raises:
-        UserError: a role's column is missing (lists those there are) or holds no text, a label is empty, or a row has
-            not one of its ``labels`` per word.
+        UserError: a role's column is missing (the message lists the others) or is not text, a label is empty, or a row
+            does not have one of its ``labels`` per word.
     """
     texts = {}
     for role, column in _columns_of(rows.column_names, rows.features, roles, columns, where).items():
@@ -52,7 +52,7 @@ def select_roles_of(stream: RowStream, roles: Mapping[str, str], columns: Mappin
         where: what the split is called in messages.
 
     Raises:
-        UserError: as ``select_roles`` does; for a value that cannot be used, when its row is reached.
+        UserError: as ``select_roles``; for an unusable value, when its row is reached.
     """
     column_of = _columns_of(stream.column_names, stream.features, roles, columns, where)
     narrow = stream.only(list(dict.fromkeys(column_of.values())))
@@ -83,7 +83,7 @@ def _role_rows(
 
 
 def _aligned(roles: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the pairs of roles that have as many words as each other: the first text, and each role of labels."""
+    """Return the pairs of roles that must have equally many words: the first text, and each role of labels."""
     text = next((role for role, kind in roles.items() if kind == "text"), None)
     return [(text, role) for role, kind in roles.items() if text is not None and kind == "labels"]
 
@@ -93,7 +93,7 @@ def _check_aligned(text: str, labels: str, row: int, role: str, where: str) -> N
     if words != given:
         raise UserError(
             f"data.columns.{role}: row {row:,} of {where} has {words} words and {given} {role}: '{text[:60]}'. "
-            "Give one for each word, separated by spaces."
+            "Give one per word, separated by spaces."
         )
 
 
@@ -104,7 +104,7 @@ def _columns_of(
     columns: Mapping[str, str],
     where: str,
 ) -> dict[str, str]:
-    """Return role -> column, each of which is there and may hold text."""
+    """Return role -> column; every column exists and may contain text."""
     found = {}
     for role in roles:
         column = columns.get(role) or role
@@ -116,7 +116,7 @@ def _columns_of(
         feature = features[column]
         if feature is not None and (not isinstance(feature, (Value, ClassLabel)) or "binary" in feature.dtype):
             raise UserError(
-                f"data.columns.{role}: column '{column}' of {where} holds lists, objects or bytes; wanted text or "
+                f"data.columns.{role}: column '{column}' of {where} contains lists, objects or bytes; wanted text or "
                 f"numbers. Write it as text, or name another column: data.columns.{role}=NAME."
             )
         found[role] = column
@@ -124,7 +124,7 @@ def _columns_of(
 
 
 def _as_text(value: Any, feature: Any) -> str | None:
-    """Return a value as text; None where it cannot be one."""
+    """Return a value as text; None if it has no text form."""
     if value is None:
         return ""
     if isinstance(feature, ClassLabel):
@@ -135,7 +135,7 @@ def _as_text(value: Any, feature: Any) -> str | None:
 def _unusable(text: str | None, value: Any, row: int, role: str, column: str, where: str) -> UserError:
     if text is None:
         return UserError(
-            f"data.columns.{role}: row {row:,} of {where} holds {str(value)[:40]} in column '{column}'; wanted text or "
+            f"data.columns.{role}: row {row:,} of {where} has {str(value)[:40]} in column '{column}'; wanted text or "
             f"numbers. Write it as text, or name another column: data.columns.{role}=NAME."
         )
     return UserError(f"data: row {row:,} of {where} has no label in column '{column}'. Fill it or drop the row.")

@@ -19,7 +19,7 @@ class RowStream:
     It holds no open file: it can be pickled for another process, where it gives all rows.
 
     Attributes:
-        open: names of columns -> ``dict[str, value]``, row by row, of at least these columns.
+        open: names of columns -> an iterator of rows, each a ``dict`` with at least these columns.
         features: column -> its ``datasets`` feature; None if a value may be of any kind.
     """
 
@@ -35,12 +35,12 @@ class RowStream:
         return self.open(self.column_names)
 
     def only(self, names: Sequence[str]) -> RowStream:
-        """Return the same rows with these columns, so that a format by columns need not read the others."""
+        """Return the same rows with these columns, so that a columnar format need not read the others."""
         return RowStream(self.open, {name: self.features[name] for name in names})
 
 
 def refuse_twins(names: Sequence[str], path: Path) -> None:
-    """Raise a UserError where a name of a column comes twice."""
+    """Raise ``UserError`` if two columns have the same name."""
     twice = ", ".join(sorted({f"'{name}'" for name in names if list(names).count(name) > 1}))
     if twice:
         raise UserError(f"data: '{path}' has more than one column {twice}. Rename or remove one.")

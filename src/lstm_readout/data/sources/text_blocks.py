@@ -22,15 +22,15 @@ _WIDE = {
 
 
 def text_blocks(path: Path, longest: int | None = None) -> Iterator[tuple[int, str]]:
-    """Yield blocks of whole lines, with the number of their first line (from 1); a byte order mark is left out.
+    """Yield blocks of whole lines, with the number of their first line (from 1); a byte order mark is dropped.
 
     Args:
-        longest: bytes that a line may have; None for any.
+        longest: maximum bytes per line; None: no limit.
 
     Raises:
-        UserError: the file cannot be opened, or holds what is no UTF-8 text; with the line.
+        UserError: the file cannot be opened, or a line is not UTF-8 text; names the line.
     """
-    line, wide, rest = 1, False, []  # wide: a character outside of ASCII was read; rest: pieces of a line
+    line, wide, rest = 1, False, []  # wide: a non-ASCII character was read; rest: pieces of a line
     with open_bytes(path) as file:
         _skip_byte_order_mark(file, path)
         while chunk := file.read(BLOCK):
@@ -57,14 +57,12 @@ def _skip_byte_order_mark(file: BinaryIO, path: Path) -> None:
             convert = f"{unpack}iconv -f {encoding} -t UTF-8{'' if unpack else ' ' + quoted(path)}"
             raise UserError(f"data: '{path}' is {encoding} text, wanted UTF-8. Convert it: {convert} > NEW_FILE")
     if head == b"PAR1":
-        raise UserError(
-            f"data: '{path}' is a parquet file, and cannot be read as text. Name it with the ending .parquet."
-        )
+        raise UserError(f"data: '{path}' is a parquet file, not text. Rename it so that it ends in .parquet.")
     file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
 
 
 def _decode(raw: bytes, line: int, wide: bool, path: Path) -> str:
-    """Decode whole lines; ``line`` is the number of the first, ``wide``: earlier ones were UTF-8 beyond ASCII."""
+    """Decode whole lines; ``line`` is the number of the first, ``wide``: earlier ones had UTF-8 beyond ASCII."""
     try:
         return str(raw, "utf-8")
     except UnicodeDecodeError as error:
@@ -73,7 +71,7 @@ def _decode(raw: bytes, line: int, wide: bool, path: Path) -> str:
         readable = [_is_utf_8(one) for one in raw.split(b"\n") if not one.isascii()]
         if wide or 2 * sum(readable) >= len(readable):
             raise UserError(
-                f"data: '{path}' mixes encodings: {where} is not UTF-8, though other lines are. Write that line anew; "
+                f"data: '{path}' mixes encodings: {where} is not UTF-8, though other lines are. Rewrite that line; "
                 "iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8."
             ) from error
         raise UserError(
@@ -92,13 +90,13 @@ def _is_utf_8(line: bytes) -> bool:
 
 def _no_text(path: Path, line: int) -> UserError:
     return UserError(
-        f"data: '{path}' is no text: line {line:,} holds a NUL byte. Wanted a {FORMATS} file. "
+        f"data: '{path}' is not text: line {line:,} has a NUL byte. Wanted a {FORMATS} file. "
         "iconv -f UTF-16LE -t UTF-8 converts UTF-16 text; tr -d '\\000' removes a stray NUL."
     )
 
 
 def _too_long(path: Path, line: int, longest: int) -> UserError:
     return UserError(
-        f"data: line {line:,} of '{path}' is longer than {longest:,} bytes; a line is a row, and a stream holds it "
-        f"whole. Break it, for example: fold -s -w 1000 {quoted(path)} > NEW_FILE"
+        f"data: line {line:,} of '{path}' is longer than {longest:,} bytes; a line is a row, which a stream reads "
+        f"whole. Split it, for example: fold -s -w 1000 {quoted(path)} > NEW_FILE"
     )

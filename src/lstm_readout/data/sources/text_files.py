@@ -24,7 +24,7 @@ def lines(path: Path, longest: int | None = None) -> Iterator[str]:
 
 
 def read_lines(path: Path) -> Dataset:
-    """Return one row a line."""
+    """Return one row per line."""
     return Dataset.from_dict({TEXT_COLUMN: list(lines(path))})
 
 
@@ -35,7 +35,7 @@ def read_document(path: Path) -> Dataset:
 
 
 def stream_lines(path: Path) -> RowStream:
-    """Return one row a line."""
+    """Return one row per line."""
     return RowStream(partial(_line_rows, path), {TEXT_COLUMN: Value("string")})
 
 
@@ -43,7 +43,7 @@ def read_parallel(paths: Mapping[str, Path]) -> Dataset:
     """Return a row for each line that the files share, with a column for each file.
 
     Raises:
-        UserError: the numbers of lines differ; tells them all.
+        UserError: the files differ in number of lines; the message gives each.
     """
     _refuse_tables(paths)
     columns = {name: list(lines(path)) for name, path in paths.items()}
@@ -53,7 +53,7 @@ def read_parallel(paths: Mapping[str, Path]) -> Dataset:
 
 
 def stream_parallel(paths: Mapping[str, Path]) -> RowStream:
-    """Return the rows of ``read_parallel``; that the numbers of lines differ shows where the shortest file ends."""
+    """Return the rows of ``read_parallel``; a different number of lines is noticed where the shortest file ends."""
     _refuse_tables(paths)
     return RowStream(partial(_parallel_rows, dict(paths)), {name: Value("string") for name in paths})
 
@@ -69,14 +69,14 @@ def _parallel_rows(paths: Mapping[str, Path], names: Sequence[str]) -> Iterator[
             yield dict(zip(paths, row, strict=True))
     except UserError:
         raise
-    except ValueError as error:  # zip's word for it; UserError is one too
+    except ValueError as error:  # from zip; a UserError is one as well
         raise _unequal(paths, [sum(1 for _ in lines(path)) for path in paths.values()]) from error
 
 
 def _unequal(paths: Mapping[str, Path], counts: Sequence[int]) -> UserError:
-    told = ", ".join(f"'{path}' has {count:,}" for path, count in zip(paths.values(), counts, strict=True))
+    described = ", ".join(f"'{path}' has {count:,}" for path, count in zip(paths.values(), counts, strict=True))
     return UserError(
-        f"data: parallel files must have the same number of lines: {told}. "
+        f"data: parallel files must have the same number of lines: {described}. "
         "Line i of one must translate line i of the other."
     )
 
@@ -85,6 +85,6 @@ def _refuse_tables(paths: Mapping[str, Path]) -> None:
     for name, path in paths.items():
         if path.name.lower().removesuffix(".gz").endswith(_TABLES):
             raise UserError(
-                f"data.files: parallel files are plain text, one sentence a line; got '{path}' for '{name}'. "
-                "Name one file of all columns for the split: data.files.train=FILE."
+                f"data.files: parallel files are plain text, one sentence per line; got '{path}' for '{name}'. "
+                "For a split, name one file with all columns: data.files.train=FILE."
             )

@@ -29,10 +29,10 @@ def sample(roles: Sequence[str], seed: int = 0) -> Sample:
     for known, make in _CORPORA.items():
         if sorted(roles) == sorted(known):
             return make(seed)
-    there_are = "; ".join(", ".join(known) for known in _CORPORA)
+    existing = "; ".join(", ".join(known) for known in _CORPORA)
     raise UserError(
         f"There is no sample corpus with the roles {', '.join(roles) or '(none)'}. "
-        f"The three that exist have: {there_are}. For other columns bring your own text: data=files."
+        f"The three that exist have: {existing}. For other columns use your own text: data=files."
     )
 
 

@@ -28,7 +28,7 @@ _DAY_PARTS = ((12, "in the morning"), (18, "in the afternoon"), (24, "in the eve
 def dates(seed: int) -> Sample:
     """Return appointments in words and their one written form, whose parts are in a fixed order.
 
-    No source occurs twice, in one split or in two, and each has exactly one right target.
+    No source occurs twice, within a split or across splits, and each has exactly one correct target.
     """
     random = Random(f"dates {seed}")
     seen: set[str] = set()

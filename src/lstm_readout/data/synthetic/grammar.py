@@ -34,8 +34,8 @@ _Rule = tuple[float, tuple[str, ...]]
 def grammar_rules() -> dict[str, list[_Rule]]:
     """Return the grammar: for each symbol, the probability and the symbols or words of each expansion.
 
-    A prepositional phrase comes before the relative clause and holds neither, and no word has two
-    uses: so each sentence has one derivation, and its probability is the product of the choices made.
+    A prepositional phrase comes before the relative clause and contains neither, and no word has two uses: so each
+    sentence has one derivation, and its probability is the product of the choices made.
     """
     rules: dict[str, list[_Rule]] = {
         "SENTENCE": [(0.5, (f"NOUN-PHRASE {number} 0", f"VERB-PHRASE {number} 0", ".")) for number in _NUMBERS],
@@ -79,7 +79,7 @@ def _falling(words: Sequence[str]) -> list[_Rule]:
 
 
 def grammar(seed: int) -> Sample:
-    """Sentences drawn from the grammar, the verb in number with its subject across relative clauses.
+    """Sentences drawn from the grammar; verbs agree in number with their subjects across relative clauses.
 
     A short sentence may be in two splits: removing repeats would change the distribution, and with it
     the ceiling. The loss counts each word and one end-of-text token per row, which is certain after ".".
@@ -91,7 +91,7 @@ def grammar(seed: int) -> Sample:
     for split, count in _SENTENCE_ROWS.items():
         drawn = [derive(random, rules, "SENTENCE") for _ in range(count)]
         splits[split] = {"text": [" ".join(words) for words, _ in drawn]}
-        # The test split comes last, so the loss that stays is its own.
+        # The test split comes last, so the loss that remains is the test split's.
         loss = -math.fsum(log for _, log in drawn) / sum(len(words) + 1 for words, _ in drawn)
     return Sample(splits, {"loss": loss, "perplexity": math.exp(loss)})
 

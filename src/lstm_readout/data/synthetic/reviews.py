@@ -35,7 +35,7 @@ _REMARKS = (
 
 
 def reviews(seed: int) -> Sample:
-    """Reviews, half of them positive; no text occurs twice, in one split or in two.
+    """Reviews, half of them positive; no text occurs twice, within a split or across splits.
 
     The clause after the last "but" decides; without a "but" there is one opinion only. A negation
     right before its adjective reverses it. Logistic regression on the words reaches 53 % accuracy on
