@@ -194,10 +194,10 @@ def without_unknown(folder: Path) -> str:
     [
         (lambda folder: str(folder / "none.json"), {}, ["tokenizer.path: no such file", "none.json"]),
         (lambda folder: words(folder)[: -len("/tokenizer.json")], {}, ["is a folder", "/tokenizer.json"]),
-        (lambda folder: content(folder, '{"model": {'), {}, ["tokenizer.path", "is no JSON", "line 1 column"]),
-        (lambda folder: content(folder, b"\xff\xfe"), {}, ["tokenizer.path", "is no JSON"]),
-        (lambda folder: content(folder, '{"the": 0}'), {}, ["is no tokenizer: it has no 'model'", "not vocab.json"]),
-        (lambda folder: content(folder, "[1]"), {}, ["is no tokenizer: it has no 'model'"]),
+        (lambda folder: content(folder, '{"model": {'), {}, ["tokenizer.path", "is not JSON", "line 1 column"]),
+        (lambda folder: content(folder, b"\xff\xfe"), {}, ["tokenizer.path", "is not JSON"]),
+        (lambda folder: content(folder, '{"the": 0}'), {}, ["is not a tokenizer: it has no 'model'", "not vocab.json"]),
+        (lambda folder: content(folder, "[1]"), {}, ["is not a tokenizer: it has no 'model'"]),
         (
             lambda folder: content(folder, json.dumps({"model": {"type": "BPE"}})),
             {},
@@ -210,8 +210,16 @@ def without_unknown(folder: Path) -> str:
             ["tokenizer.eos_token", "no special tokens at all", "add_special_tokens"],
         ),
         (words, {"eos_token": "[SPE]"}, ["tokenizer.eos_token", "has no token '[SPE]'", "Did you mean '[SEP]'?"]),
-        (words, {"eos_token": "a"}, ["tokenizer.eos_token: 'a'", "stands in texts", "[UNK], [SEP]. Name one"]),
-        (words, {"unk_token": "[SEP]"}, ["tokenizer.unk_token", "writes '[UNK]'", "Leave tokenizer.unk_token away"]),
+        (
+            words,
+            {"eos_token": "a"},
+            ["tokenizer.eos_token: 'a'", "is an ordinary token, which occurs in texts", "[UNK], [SEP]. Name one"],
+        ),
+        (
+            words,
+            {"unk_token": "[SEP]"},
+            ["tokenizer.unk_token", "uses '[UNK]' for unknown text", "Leave tokenizer.unk_token out"],
+        ),
         (without_unknown, {}, ["tokenizer.unk_token", "would be lost", "[PAD], [SEP]. Name one"]),
         (words, {"max_length": 0}, ["tokenizer.max_length: wanted 1 or more"]),
         (words, {"keep": "middle"}, ["tokenizer.keep: there is no 'middle'"]),

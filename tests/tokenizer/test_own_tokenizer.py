@@ -82,9 +82,9 @@ def test_python_code_in_the_backend_is_refused() -> None:
 @pytest.mark.parametrize(
     ("special", "options", "message"),
     [
-        (["<unk>"], {}, r"tokenizer\.eos_token: the backend has no token by which a text usually ends"),
+        (["<unk>"], {}, r"tokenizer\.eos_token: the backend has none of the usual tokens that end a text"),
         (SPECIAL_TOKENS, {"eos_token": "<end>"}, r"tokenizer\.eos_token: the backend has no token '<end>'"),
-        (SPECIAL_TOKENS, {"kind": "word"}, "tokenizer kind 'word': the name of a rule of lstm_readout"),
+        (SPECIAL_TOKENS, {"kind": "word"}, "tokenizer kind 'word' is the name of a built-in rule"),
         (SPECIAL_TOKENS, {"kind": "moses"}, "tokenizer kind 'moses'"),
         (SPECIAL_TOKENS, {"max_length": 0}, "tokenizer.max_length: wanted 1 or more"),
     ],

@@ -42,7 +42,7 @@ def test_a_list_or_a_mapping_is_read(tmp_path, content):
 def test_code_in_the_file_is_refused_and_not_run(tmp_path, monkeypatch, save, inside):
     monkeypatch.chdir(tmp_path)
     save(["a", Attack()] if inside else Attack(), tmp_path / "vocab.pt")
-    with pytest.raises(UserError, match=r"tokenizer.vocab_path: could not read .*system, which is no part of a Vocab"):
+    with pytest.raises(UserError, match=r"tokenizer.vocab_path: could not read .*system, which is not part of a Vocab"):
         read_vocab("vocab.pt")
     assert not Path("attacked").exists()
 
@@ -52,11 +52,11 @@ def test_code_in_the_file_is_refused_and_not_run(tmp_path, monkeypatch, save, in
     [
         (b"", "could not read"),
         (b"the\nfilm\n", "could not read"),
-        (pickle.dumps(7), "holds no vocabulary, but int"),
-        (pickle.dumps([]), "holds no vocabulary, but list"),
-        (pickle.dumps(["a", 1]), "holds no vocabulary, but list"),
-        (pickle.dumps({"a": 0, "b": 5}), "holds no vocabulary, but dict"),
-        (pickle.dumps(["a", "b", "a"]), "holds 'a' twice"),
+        (pickle.dumps(7), "wanted a vocabulary in .*, got int"),
+        (pickle.dumps([]), "wanted a vocabulary in .*, got list"),
+        (pickle.dumps(["a", 1]), "wanted a vocabulary in .*, got list"),
+        (pickle.dumps({"a": 0, "b": 5}), "wanted a vocabulary in .*, got dict"),
+        (pickle.dumps(["a", "b", "a"]), "has 'a' twice"),
     ],
 )
 def test_what_is_no_vocabulary_is_told(tmp_path, content, wanted):

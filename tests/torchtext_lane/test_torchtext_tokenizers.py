@@ -91,14 +91,14 @@ def test_special_tokens_of_a_saved_list_are_found_named_or_new(tmp_path, tokens,
     ("options", "wanted"),
     [
         ({"min_freq": 0}, "tokenizer.min_freq: wanted 1 or more, got 0"),
-        ({"max_tokens": 3}, "tokenizer.max_tokens: wanted 4 or more, for 3 are special, got 3"),
-        ({"specials": ["<eos>"]}, "tokenizer.specials=.'<eos>'.: <unk>, <bos>, <eos> come first by themselves"),
+        ({"max_tokens": 3}, "tokenizer.max_tokens: wanted 4 or more, as 3 are special, got 3"),
+        ({"specials": ["<eos>"]}, "tokenizer.specials=.'<eos>'.: <unk>, <bos>, <eos> are added automatically"),
         ({"min_freq": 99}, "hold no token 99 time.s. or more"),
         ({"keep": "middle"}, "tokenizer.keep: there is no 'middle'"),
         ({"vocab_path": "nowhere.pt"}, "tokenizer.vocab_path: no such file: 'nowhere.pt'"),
         ({"vocab_path": str(FIXTURES / "vocab.pt"), "min_freq": 2}, "tokenizer.min_freq: the Vocab .* as it is"),
         ({"vocab_path": str(FIXTURES / "vocab.pt"), "eos_token": "end."}, "has no token 'end.'. It begins with: <pad>"),
-        ({"vocab_path": str(FIXTURES / "vocab.pt"), "bos_token": "</s>"}, "one token serves for two"),
+        ({"vocab_path": str(FIXTURES / "vocab.pt"), "bos_token": "</s>"}, "one token has two roles"),
     ],
 )
 def test_a_mistake_is_one_message(options, wanted):
@@ -112,5 +112,5 @@ def test_half_a_character_is_told():
 
 
 def test_a_text_at_which_the_library_fails_is_told():
-    with pytest.raises(UserError, match=r"tokenizer.name=subword: fails at a text \(IndexError"):
+    with pytest.raises(UserError, match=r"tokenizer.name=subword: fails on a text \(IndexError"):
         train(["good", " "], name="subword")

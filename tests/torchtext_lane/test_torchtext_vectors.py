@@ -91,10 +91,10 @@ def test_torchtext_leaves_the_process_as_it_was():
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({}, "vectors.name: which"),
+        ({}, "vectors.name: none given"),
         (
             {"name": "glove.6B.100"},
-            r"vectors.name: 'glove.6B.100' is no file, and no name .* Did you mean 'glove.6B.100d'",
+            r"vectors.name: 'glove.6B.100' is neither a file nor a torchtext name.* Did you mean 'glove.6B.100d'",
         ),
         ({"name": {"text": "nowhere"}}, "vectors.name.text: 'nowhere' is no file"),
         ({"name": "broken.vec"}, "vectors.name: torchtext could not read 'broken.vec'.*RuntimeError: Vector for token"),

@@ -16,7 +16,7 @@ def _byte_characters() -> list[str]:
 
 BYTE_CHARACTERS = _byte_characters()
 _BYTES = {character: number for number, character in enumerate(BYTE_CHARACTERS)}
-_SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder leaves the first one of a text away
+_SPACE = "\u2581"  # how SentencePiece writes the space before a word; its decoder drops the first one of a text
 _PART = re.compile("[\udc80-\udcff]")  # how Python's "surrogateescape" decodes a byte that is not part of a character
 
 
@@ -38,6 +38,6 @@ def written(piece: str, decoder: decoders.Decoder | None) -> str:
         return piece.replace(_SPACE, " ")
     text = decoder.decode([piece])
     if "\ufffd" in text and all(character in _BYTES for character in piece):  # byte-level, and no whole character
-        kept = bytes(_BYTES[character] for character in piece).decode("utf-8", errors="surrogateescape")
-        return _PART.sub(lambda found: byte_token(ord(found[0]) - 0xDC00), kept)
+        decoded = bytes(_BYTES[character] for character in piece).decode("utf-8", errors="surrogateescape")
+        return _PART.sub(lambda match: byte_token(ord(match[0]) - 0xDC00), decoded)
     return piece if not text or "\ufffd" in text else text

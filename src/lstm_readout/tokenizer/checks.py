@@ -17,11 +17,11 @@ _UNLIMITED = ("word", "whitespace", "basic_english", "char", "byte")  # the text
 def check_training(
     kind: str, vocab_size: int | None, min_frequency: int, dropout: float, byte_fallback: bool | None
 ) -> None:
-    """Raise ``UserError`` for an argument of ``train`` that is out of range or means nothing to the kind."""
+    """Raise ``UserError`` for an argument of ``train`` that is out of range or does not apply to the kind."""
     if kind not in get_args(Kind):
         raise UserError(f"tokenizer.kind: there is no '{kind}'. {did_you_mean(kind, get_args(Kind))}")
     if byte_fallback and kind != "char":
-        raise UserError(f"tokenizer.byte_fallback: only tokenizer=char has it, not {kind}. Leave it away.")
+        raise UserError(f"tokenizer.byte_fallback: only tokenizer=char has it, not {kind}. Leave it out.")
     smallest = 260 if kind == "char" and byte_fallback is not False else SMALLEST.get(kind, 4)
     if vocab_size is None and kind not in _UNLIMITED:
         raise UserError(f"tokenizer.vocab_size: wanted a number for {kind}, got null.")
@@ -30,11 +30,11 @@ def check_training(
     if min_frequency < 0:
         raise UserError(f"tokenizer.min_frequency: wanted 0 or more, got {min_frequency}.")
     if min_frequency > 1 and kind in ("byte", "unigram"):
-        raise UserError(f"tokenizer.min_frequency: {kind} has none, got {min_frequency}. Leave it away.")
+        raise UserError(f"tokenizer.min_frequency: {kind} has none, got {min_frequency}. Leave it out.")
     if not 0 <= dropout <= 1:
         raise UserError(f"tokenizer.dropout: wanted a share between 0 and 1, got {dropout}.")
     if dropout and kind != "bpe":
-        raise UserError(f"tokenizer.dropout: only tokenizer=bpe has merges to drop, not {kind}. Leave it away.")
+        raise UserError(f"tokenizer.dropout: only tokenizer=bpe has merges to drop, not {kind}. Leave it out.")
 
 
 def check_limit(max_length: int | None, keep: str) -> None:
@@ -62,7 +62,7 @@ def blocks(texts: Sequence[str]) -> Iterator[list[str]]:
                 f"text {number + 1} of {len(texts)}: wanted a string, got {text!r} ({type(text).__name__})."
             )
         try:
-            text.encode()  # a hundredth of the time of what follows; not every version of the backend refuses it
+            text.encode()  # takes a hundredth of the time of what follows; not every version of the backend refuses it
         except UnicodeEncodeError as error:
             raise not_unicode([text]) from error
         if block and (len(block) == BLOCK_TEXTS or characters + len(text) > BLOCK_CHARACTERS):
@@ -78,6 +78,6 @@ def not_unicode(texts: Sequence[str]) -> UserError:
     """Return the error for texts that the backend cannot read."""
     shown = "".join(found[0] for found in map(_HALF_CHARACTER.search, texts) if found)
     return UserError(
-        f"a text holds half a character (a lone surrogate), and cannot be read: {shown[:60]!a}. "
+        f"a text contains half a character (a lone surrogate) and cannot be read: {shown[:60]!a}. "
         "Was its encoding guessed wrong? Save it as UTF-8."
     )

@@ -1,8 +1,8 @@
 """Training texts go in; a pattern of the spaces to leave out in decoded text comes out.
 
-A tokenizer of words gives back ``a man , in the park .``: it does not know where its text had spaces. The texts
-show where: usually none between a letter and a comma, and one between a comma and a letter. This is counted for each
-pair of neighbours of which one is punctuation or a symbol. Text that was already tokenized keeps its spaces.
+A word tokenizer returns ``a man , in the park .``: it does not know where its text had spaces. The training texts show
+where: usually none between a letter and a comma, and one between a comma and a letter. Both are counted for each pair
+of neighbours of which one is punctuation or a symbol. Text that was already tokenized keeps its spaces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Spacing:
         self.apart: Counter[tuple[str, str]] = Counter()
 
     def watch(self, texts: Iterable[str]) -> Iterator[str]:
-        """Pass the texts on, and count in the first of them."""
+        """Yield the texts unchanged, and count in the first of them."""
         left = _ENOUGH
         for text in texts:
             if left > 0:

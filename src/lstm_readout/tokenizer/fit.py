@@ -21,7 +21,7 @@ Kind = Literal["word", "whitespace", "basic_english", "char", "byte", "bpe", "un
 """The kinds of tokenizers that can be fitted; see ``docs/do/tokenizers.md``."""
 UNKNOWN = SPECIAL_TOKENS[UNK]
 _NO_LIMIT = 10**9
-_WORST = -1e6  # a score with which no piece is chosen
+_WORST = -1e6  # a score so low that the piece is never chosen
 _CONTINUING = "##"  # how WordPiece marks a piece that continues a word
 _BLANK = " "  # no word contains one
 
@@ -97,7 +97,7 @@ def _pairs(texts: Iterable[str], limits: dict[str, int], normalizer: normalizers
 
 def _unigrams(texts: Iterable[str], vocab_size: int, normalizer: normalizers.Normalizer | None) -> Tokenizer:
     """A unigram model of subwords (Kudo 2018) on bytes."""
-    # Not split at punctuation, as pairs are: that took a sixth more tokens for the same text (Multi30k)
+    # Not split at punctuation, unlike for pairs: that took a sixth more tokens for the same text (Multi30k)
     words = pre_tokenizers.Split(Regex(r" ?\S+|\s+(?!\S)|\s+"), "isolated")
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     cut = pre_tokenizers.Sequence([words, in_bytes])
@@ -126,7 +126,7 @@ def _of_bytes(
 
 
 def _knowing_bytes() -> dict[str, Any]:
-    """Return the options with which a trainer learns a vocabulary that knows every text."""
+    """Return the options of a trainer for a vocabulary that covers every text."""
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     return {"special_tokens": SPECIAL_TOKENS, "initial_alphabet": alphabet, "show_progress": False}
 
@@ -155,7 +155,7 @@ def _words(
     if kind == "whitespace":
         backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), BLANKS] if lowercase else [BLANKS])
         backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    spacing = Spacing()  # of whitespace it learns nothing: each word is written with a space before it
+    spacing = Spacing()  # it learns nothing from whitespace: each word is written with a space before it
     backend.train_from_iterator(texts if kind == "whitespace" else spacing.watch(texts), trainer)
     if kind != "wordpiece":
         # Not by the trainer: a text with "<unk>" as a word would move it to another id
@@ -170,7 +170,7 @@ def _words(
 
 
 def joined(spacing: Spacing, prefix: str = _BLANK) -> decoders.Decoder:
-    """Return the decoder of words, with spaces where the observed texts had some."""
+    """Return the decoder of words, with spaces where the training texts had them."""
     words = [decoders.WordPiece(prefix=prefix, cleanup=False), decoders.Fuse()]
     return decoders.Sequence([*words, decoders.Replace(Regex(spacing.pattern()), "")])
 

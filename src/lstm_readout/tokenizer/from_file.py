@@ -14,7 +14,7 @@ from lstm_readout.errors import MOST_NAMED, UserError, did_you_mean
 from lstm_readout.tokenizer.byte_alphabet import BYTE_CHARACTERS, byte_token
 from lstm_readout.tokenizer.special_tokens import UNK
 
-NAMES = {  # the usual names of these tokens, the surest first
+NAMES = {  # the usual names of these tokens, the most reliable first
     "unk_token": ["<unk>", "[UNK]", "<UNK>", "<|unk|>"],
     "bos_token": ["<s>", "<bos>", "<sos>", "<|begin_of_text|>", "<|startoftext|>", "<BOS>", "[BOS]", "[CLS]"],
     # GPT-2's <|endoftext|> is both, but a token that begins a text is not needed
@@ -42,7 +42,7 @@ def read(path: str, named: dict[str, str | None]) -> tuple[Tokenizer, list[int |
     """Return the backend of a ``tokenizer.json`` and its special ids; see ``_adopt``.
 
     Raises:
-        UserError: no such file, no tokenizer, or what ``_adopt`` refuses.
+        UserError: the file is missing or not a tokenizer, or as ``_adopt``.
     """
     content = _content(Path(path).expanduser())
     try:
@@ -59,7 +59,7 @@ def copied(backend: Tokenizer, named: dict[str, str | None]) -> tuple[Tokenizer,
     """Return a copy of a backend and its special ids; see ``_adopt``.
 
     Raises:
-        UserError: a part of it is Python code, or what ``_adopt`` refuses.
+        UserError: a part of it is Python code, or as ``_adopt``.
     """
     try:
         text = backend.to_str()
@@ -76,14 +76,14 @@ def _adopt(backend: Tokenizer, content: dict[str, Any], named: dict[str, str | N
     """Prepare a backend, and return its ids of ``<unk>``, ``<bos>`` and ``<eos>``; None for one that it lacks.
 
     Args:
-        backend: truncates, pads and drops merges no longer.
+        backend: changed in place, so that it no longer truncates, pads or drops merges.
         content: its JSON.
-        named: ``unk_token``, ``bos_token`` and ``eos_token``; None for one to be found by its usual names.
+        named: ``unk_token``, ``bos_token`` and ``eos_token``; None for one found by its usual names.
         source: where the backend comes from, in messages.
 
     Raises:
-        UserError: a named token is missing, no token ends a text, or none is for unknown text and the tokenizer does
-            not know every text.
+        UserError: a named token is missing, no token ends a text, or there is none for unknown text and the tokenizer
+            does not cover every text.
     """
     backend.no_truncation()
     backend.no_padding()
@@ -93,7 +93,7 @@ def _adopt(backend: Tokenizer, content: dict[str, Any], named: dict[str, str | N
     tokens = {key: _find(key, name, vocab, content, source) for key, name in named.items()}
     if tokens["eos_token"] is None:
         raise UserError(
-            f"tokenizer.eos_token: {source} has no token by which a text usually ends. {_hint(content, 'eos_token')}"
+            f"tokenizer.eos_token: {source} has none of the usual tokens that end a text. {_hint(content, 'eos_token')}"
         )
     if not _knows_every_byte(content, vocab):
         tokens["unk_token"] = _unknown(backend, named["unk_token"], tokens["unk_token"], vocab, content, source)
@@ -108,11 +108,11 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise UserError(f"tokenizer.path: '{path}' is no JSON: {error}. Give a tokenizer.json.") from error
+        raise UserError(f"tokenizer.path: '{path}' is not JSON: {error}. Give a tokenizer.json.") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise UserError(
-            f"tokenizer.path: '{path}' is no tokenizer: it has no 'model'. Give the tokenizer.json that Hugging Face "
-            "tokenizers writes, not vocab.json or tokenizer_config.json."
+            f"tokenizer.path: '{path}' is not a tokenizer: it has no 'model'. Give the tokenizer.json that Hugging "
+            "Face tokenizers writes, not vocab.json or tokenizer_config.json."
         )
     return content
 
@@ -125,8 +125,7 @@ def _find(key: str, name: str | None, vocab: dict[str, int], content: dict[str, 
         raise UserError(f"tokenizer.{key}: {source} has no token '{name}'. {near or _hint(content, key)}")
     if name not in NAMES[key] and name not in _special_tokens(content):
         raise UserError(
-            f"tokenizer.{key}: '{name}' of {source} is a token like any other, and stands in texts. "
-            f"{_hint(content, key)}"
+            f"tokenizer.{key}: '{name}' of {source} is an ordinary token, which occurs in texts. {_hint(content, key)}"
         )
     return name
 
@@ -159,13 +158,13 @@ def _unknown(
     if own in vocab:
         if named not in (None, own):
             raise UserError(
-                f"tokenizer.unk_token: the model of {source} writes '{own}' for what it does not know, not '{named}'. "
-                "Leave tokenizer.unk_token away."
+                f"tokenizer.unk_token: the model of {source} uses '{own}' for unknown text, not '{named}'. "
+                "Leave tokenizer.unk_token out."
             )
         return own
     if found is None or "unk_id" in model:
         raise UserError(
-            f"tokenizer.unk_token: {source} has no token for text that it does not know, which would be lost. "
+            f"tokenizer.unk_token: {source} has no token for unknown text, which would be lost. "
             f"{_hint(content, 'unk_token')}"
         )
     backend.model.unk_token = found

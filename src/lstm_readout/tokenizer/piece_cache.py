@@ -1,7 +1,7 @@
-"""Texts go in, ids come out, in the time of their distinct words.
+"""Texts go in, ids come out, in time proportional to their distinct words.
 
-A text is split at spaces that no token of its kind can cross. The backend encodes each distinct piece once; then it is
-looked up. There is no Python loop over ids.
+A text is split at spaces that no token of its kind can cross. The backend encodes each distinct piece once; after that
+it is looked up. There is no Python loop over ids.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _before_spaces(text: str) -> list[str]:
     """The space belongs to the word after it. Runs of whitespace are not split: GPT-2's rule looks further there."""
     if "  " in text or not text.isprintable():
         return _BEFORE_LONE_SPACES.split(text)
-    return text.replace(" ", "\n ").split("\n")  # the same in half the time
+    return text.replace(" ", "\n ").split("\n")  # the same result in half the time
 
 
 _OUTSIDE_BREAKS = re.compile(r'(?<![rR"]) | (?!["/])')

@@ -81,12 +81,12 @@ class TextTokenizer:
             lowercase: fold case first (``basic_english`` always does).
             max_length, keep, reverse: see the class.
             dropout: share of merges that are skipped, at random each time a text is encoded for training (BPE dropout,
-                Provilkov et al. 2020; ``bpe`` only). The library has a random state of its own: no seed repeats it.
+                Provilkov et al. 2020; ``bpe`` only). The library has its own random state, which no seed controls.
             byte_fallback: encode characters not seen in training as their UTF-8 bytes, not as ``<unk>`` (``char`` only,
-                there by default True).
+                where the default is True).
 
         Raises:
-            UserError: an argument is out of range or means nothing to this kind, a text is not a string, or the texts
+            UserError: an argument is out of range or does not apply to this kind, a text is not a string, or the texts
                 contain no token.
         """
         check_training(kind, vocab_size, min_frequency, dropout, byte_fallback)
@@ -111,7 +111,7 @@ class TextTokenizer:
             )
         if size == len(SPECIAL_TOKENS):
             raise UserError(
-                f"tokenizer: the training texts hold no {kind} token {max(min_frequency, 1)} time(s) or more. "
+                f"tokenizer: no {kind} token occurs {max(min_frequency, 1)} time(s) or more in the training texts. "
                 "Give more text, or lower tokenizer.min_frequency."
             )
         return cls(backend, max_length, keep, kind=kind, dropout=dropout, reverse=reverse)
@@ -129,21 +129,21 @@ class TextTokenizer:
         keep: Keep = "start",
         reverse: bool = False,
     ) -> TextTokenizer:
-        """Take a ``tokenizer.json`` of Hugging Face ``tokenizers``, unchanged.
+        """Load a ``tokenizer.json`` of Hugging Face ``tokenizers``, unchanged.
 
         Its ids are renumbered, so that ``<unk>``, ``<bos>`` and ``<eos>`` are 0, 1 and 2 and the others follow in its
         order. Its truncation, padding and post-processor are left out.
 
         Args:
-            texts: not read; every function that makes a tokenizer is called with the training texts.
+            texts: not read; every function that builds a tokenizer is called with the training texts.
             path: the file.
             unk_token: the token for unknown text; byte-level tokenizers need none.
-            bos_token: the token before a text; if there is none, id 1 is new.
+            bos_token: the token before a text; if there is none, id 1 is added.
             eos_token: the token after a text. By default all three are found by their usual names.
             max_length, keep, reverse: see the class.
 
         Raises:
-            UserError: no such file, no tokenizer, or a token that is needed is missing.
+            UserError: the file is missing or not a tokenizer, or a required token is missing.
         """
         check_limit(max_length, keep)
         backend, special = read(path, {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token})
@@ -162,9 +162,9 @@ class TextTokenizer:
         keep: Keep = "start",
         reverse: bool = False,
     ) -> TextTokenizer:
-        """Take a ``tokenizers.Tokenizer`` that you built and trained: the way to a tokenizer of your own.
+        """Wrap a ``tokenizers.Tokenizer`` that you built and trained yourself.
 
-        All of it must be in its JSON, for that is what a checkpoint stores; its ids are renumbered as by ``from_file``.
+        All of it must be in its JSON, which is what a checkpoint stores; its ids are renumbered as by ``from_file``.
 
         Args:
             backend: a copy of it is taken.
@@ -173,11 +173,11 @@ class TextTokenizer:
             max_length, keep, reverse: see the class.
 
         Raises:
-            UserError: a part of the backend is Python code, a token that is needed is missing, or the name is taken.
+            UserError: a part of the backend is Python code, a required token is missing, or the name is taken.
         """
         check_limit(max_length, keep)
         if kind in _TAKEN:
-            raise UserError(f"tokenizer kind '{kind}': the name of a rule of lstm_readout. Choose another name.")
+            raise UserError(f"tokenizer kind '{kind}' is the name of a built-in rule. Choose another name.")
         named = {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         backend, special = copied(backend, named)
         return cls(backend, max_length, keep, kind=kind, special=special, reverse=reverse)
@@ -192,7 +192,7 @@ class TextTokenizer:
 
     @property
     def joins_far(self) -> bool:
-        """Whether how ``decode`` joins a word can depend on words far before it: Moses pairs quotation marks."""
+        """Whether a space that ``decode`` writes can depend on words far before it: Moses pairs quotation marks."""
         return self.kind in SPLITTERS
 
     @cached_property
@@ -245,7 +245,7 @@ class TextTokenizer:
         return text.lstrip("\ufffd") if self.reverse else text.rstrip("\ufffd")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a checkpoint; ``from_dict`` is the way back."""
+        """Return plain values for a checkpoint; ``from_dict`` is the inverse."""
         return {
             "json": self.backend.to_str(),
             "max_length": self.max_length,
@@ -257,7 +257,7 @@ class TextTokenizer:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TextTokenizer:
-        """Rebuild what ``to_dict`` gave, in an old checkpoint too."""
+        """Rebuild a tokenizer from the values of ``to_dict``, those of old checkpoints included."""
         return cls(
             Tokenizer.from_str(values["json"]),
             values["max_length"],
@@ -269,7 +269,7 @@ class TextTokenizer:
         )
 
     def __reduce__(self) -> tuple[Callable[..., TextTokenizer], tuple[dict[str, Any]]]:
-        """Leave caches behind: a copy, and its fingerprint, depend on what was learned alone."""
+        """Drop caches: a copy and its fingerprint depend only on what was learned."""
         return TextTokenizer.from_dict, (self.to_dict(),)
 
     @cached_property
@@ -281,7 +281,7 @@ class TextTokenizer:
 
     @cached_property
     def _encode_drawing(self) -> Callable[[list[str]], Ragged]:
-        backend = Tokenizer.from_str(self.backend.to_str())  # a copy, so that no other encoding draws
+        backend = Tokenizer.from_str(self.backend.to_str())  # a copy, so that other encodings stay deterministic
         backend.model.dropout = self.dropout  # pyright: ignore[reportAttributeAccessIssue]
         return partial(encode_whole, backend)
 

@@ -13,13 +13,13 @@ from lstm_readout.tokenizer.text_tokenizer import TextTokenizer
 
 
 class Vocabulary(NamedTuple):
-    """What was learned from the training split: all that a checkpoint needs beside the weights."""
+    """What was learned from the training split: all that a checkpoint needs besides the weights."""
 
     tokenizers: dict[str, TextTokenizer]  # text role -> tokenizer
     labels: list[str]  # class names in the order of the logits; empty for a task without labels
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values; ``from_dict`` is the way back."""
+        """Return plain values; ``from_dict`` is the inverse."""
         return {
             "tokenizers": {role: t.to_dict() for role, t in self.tokenizers.items()},
             "labels": self.labels,
@@ -27,7 +27,7 @@ class Vocabulary(NamedTuple):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Vocabulary:
-        """Rebuild what ``to_dict`` gave."""
+        """Rebuild a vocabulary from the values of ``to_dict``."""
         tokenizers = {role: TextTokenizer.from_dict(given) for role, given in values["tokenizers"].items()}
         return cls(tokenizers, list(values["labels"]))
 

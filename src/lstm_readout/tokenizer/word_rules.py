@@ -1,6 +1,6 @@
 """Word tokenizers of other libraries: a text goes in, its words come out, and back.
 
-They have torchtext's names. A checkpoint stores the name, and needs that one library to be used.
+They have torchtext's names. A checkpoint stores the name, and only that one library is needed to use it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SPLITTERS = {
 
 
 def splitter(name: str) -> Callable[[str], list[str]]:
-    """Return the rule: a text -> words; it raises ``UserError`` for a text at which its library fails.
+    """Return the rule: a text -> words; it raises ``UserError`` for a text on which its library fails.
 
     Raises:
         UserError: its library is not installed.
@@ -53,18 +53,18 @@ def splitter(name: str) -> Callable[[str], list[str]]:
 
 
 def guarded(name: str | None, split: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
-    """Return the rule; it raises ``UserError`` for a text at which it fails."""
+    """Return the rule; it raises ``UserError`` for a text on which it fails."""
 
-    def split_or_tell(text: str) -> list[str]:
+    def split_or_raise(text: str) -> list[str]:
         try:
             return split(text)
-        except Exception as error:  # revtok's "subword" fails at a few texts
+        except Exception as error:  # revtok's "subword" fails on a few texts
             raise UserError(
-                f"tokenizer.name={name}: fails at a text ({type(error).__name__}: {error}): {text[:60]!a}. "
+                f"tokenizer.name={name}: fails on a text ({type(error).__name__}: {error}): {text[:60]!a}. "
                 "Choose another tokenizer.name, or leave such texts out."
             ) from error
 
-    return split_or_tell
+    return split_or_raise
 
 
 def joiner(name: str | None) -> Callable[[list[str]], str] | None:

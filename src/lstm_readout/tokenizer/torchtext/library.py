@@ -22,7 +22,7 @@ def load(module: str, key: str, instead: str) -> Any:
         instead: what to use without torchtext.
 
     Raises:
-        UserError: torchtext is not installed, or its compiled part does not load beside this torch.
+        UserError: torchtext is not installed, or its compiled part does not load with this torch.
     """
     try:
         import_module("torchtext").disable_torchtext_deprecation_warning()
@@ -33,8 +33,8 @@ def load(module: str, key: str, instead: str) -> Any:
         except PackageNotFoundError:
             found = "no torchtext"
         raise UserError(
-            f"{key}: needs torchtext 0.18, whose compiled part loads beside torch 2.3 only; here are torch "
-            f"{torch.__version__} and {found}. In an environment of its own: {_INSTALL} (Python 3.10 to 3.12). "
+            f"{key}: needs torchtext 0.18, whose compiled part loads only with torch 2.3; this environment has "
+            f"torch {torch.__version__} and {found}. In an environment of its own: {_INSTALL} (Python 3.10 to 3.12). "
             f"Without torchtext: {instead}."
         ) from error
 

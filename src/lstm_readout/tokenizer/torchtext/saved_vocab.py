@@ -1,7 +1,8 @@
 """A saved torchtext ``Vocab`` goes in; its tokens come out, in their order.
 
-Such a file is a pickle, which can run any program while it is read. So it is read with an unpickler that knows the few
-classes in a ``Vocab`` and replaces them with empty ones: none of the file's code is run, and torchtext is not needed.
+Such a file is a pickle, which can run any program while it is read. So it is read with an unpickler that knows only the
+few classes in a ``Vocab`` and replaces them with empty ones: none of the file's code is run, and torchtext is not
+needed.
 """
 
 from __future__ import annotations
@@ -42,19 +43,19 @@ def read_vocab(path: str, key: str = "tokenizer.vocab_path") -> SavedVocab:
         content = _Unpickler(BytesIO(_pickle_in(file))).load()
     except UserError:
         raise
-    except Exception as error:  # broken bytes meet with nearly every kind of exception
+    except Exception as error:  # broken bytes can raise nearly every kind of exception
         raise UserError(f"{key}: could not read '{path}' ({type(error).__name__}: {error}). {GIVE}") from error
     tokens, default_index = _tokens_of(content)
     if not tokens or not all(isinstance(token, str) for token in tokens):
-        raise UserError(f"{key}: '{path}' holds no vocabulary, but {type(content).__name__}. {GIVE}")
+        raise UserError(f"{key}: wanted a vocabulary in '{path}', got {type(content).__name__}. {GIVE}")
     if len(set(tokens)) < len(tokens):
         ((twice, _),) = Counter(tokens).most_common(1)
-        raise UserError(f"{key}: '{path}' holds '{twice}' twice. {GIVE}")
+        raise UserError(f"{key}: '{path}' has '{twice}' twice. {GIVE}")
     return SavedVocab(tokens, default_index)
 
 
 class _Vocab:
-    """Stands for ``torchtext.vocab.Vocab`` and for the compiled one inside it."""
+    """Stands in for ``torchtext.vocab.Vocab`` and for the compiled one inside it."""
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -73,7 +74,7 @@ class _Unpickler(pickle.Unpickler):
             return _Vocab
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
-        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no part of a Vocab")
+        raise pickle.UnpicklingError(f"it contains {module}.{name}, which is not part of a Vocab")
 
 
 def _pickle_in(file: Path) -> bytes:

@@ -58,8 +58,8 @@ def train(
         max_length, keep, reverse: see ``TextTokenizer``.
 
     Raises:
-        UserError: torchtext or the tokenizer's library is missing, an argument is out of range, the file is no
-            vocabulary, or the texts hold no token.
+        UserError: torchtext or the tokenizer's library is missing, an argument is out of range, the file is not a
+            vocabulary, or the texts contain no token.
     """
     data = load("torchtext.data", "tokenizer=torchtext", INSTEAD)
     check_limit(max_length, keep)
@@ -69,7 +69,9 @@ def train(
     if vocab_path is not None:
         fitting = {"min_freq": min_freq != 1, "max_tokens": max_tokens is not None, "specials": bool(specials)}
         for key in (key for key, given in fitting.items() if given):
-            raise UserError(f"tokenizer.{key}: the Vocab of tokenizer.vocab_path is taken as it is. Leave it away.")
+            raise UserError(
+                f"tokenizer.{key}: the Vocab of tokenizer.vocab_path is used unchanged. Leave tokenizer.{key} out."
+            )
         given = {"unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         tokens, unknown, special = _arranged(read_vocab(vocab_path), given, vocab_path)
         for text in texts:
@@ -116,14 +118,14 @@ def _fitted(
     special_tokens = [*SPECIAL_TOKENS, *specials]
     if len(set(special_tokens)) < len(special_tokens):
         raise UserError(
-            f"tokenizer.specials={list(specials)}: {', '.join(SPECIAL_TOKENS)} come first by themselves, "
-            "and no token comes twice. Name the others once each."
+            f"tokenizer.specials={list(specials)}: {', '.join(SPECIAL_TOKENS)} are added automatically, "
+            "and no token may occur twice. Name each of the others once."
         )
     if min_freq < 1:
         raise UserError(f"tokenizer.min_freq: wanted 1 or more, got {min_freq}.")
     if max_tokens is not None and max_tokens <= len(special_tokens):
         raise UserError(
-            f"tokenizer.max_tokens: wanted {len(special_tokens) + 1} or more, for {len(special_tokens)} are special, "
+            f"tokenizer.max_tokens: wanted {len(special_tokens) + 1} or more, as {len(special_tokens)} are special, "
             f"got {max_tokens}."
         )
     build = load("torchtext.vocab", "tokenizer=torchtext", INSTEAD).build_vocab_from_iterator
@@ -131,7 +133,7 @@ def _fitted(
     tokens: list[str] = vocab.get_itos()
     if len(tokens) == len(special_tokens):
         raise UserError(
-            f"tokenizer: the training texts hold no token {min_freq} time(s) or more. "
+            f"tokenizer: no token occurs {min_freq} time(s) or more in the training texts. "
             "Give more text, or lower tokenizer.min_freq."
         )
     return tokens
@@ -152,7 +154,7 @@ def _arranged(vocab: SavedVocab, given: dict[str, str | None], path: str) -> tup
         found["unk_token"] = tokens[vocab.default_index]
     named = [token for token in found.values() if token is not None]
     if len(set(named)) < len(named):
-        raise UserError(f"tokenizer.vocab_path: in '{path}' one token serves for two: {found}. Name others.")
+        raise UserError(f"tokenizer.vocab_path: in '{path}' one token has two roles: {found}. Name different ones.")
     shown = (f"{key} is {'new' if token is None else repr(token)}" for key, token in found.items())
     log.info("%s: %s tokens; %s", path, f"{len(tokens):,}", ", ".join(shown))
     unknown = found["unk_token"]
