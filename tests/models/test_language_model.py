@@ -159,7 +159,7 @@ def test_every_size_that_differs_is_named_with_its_override(here, told, tmp_path
     before = {name: value.clone() for name, value in part.encoder.state_dict().items()}
     with pytest.raises(UserError) as error:
         move(path, {"text": part})
-    assert str(error.value).splitlines() == [f"init_from: '{path}' has other sizes than this model.", *told]
+    assert str(error.value).splitlines() == [f"init_from: the sizes of '{path}' differ from this model's.", *told]
     assert all(torch.equal(value, before[name]) for name, value in part.encoder.state_dict().items())
 
 
@@ -238,7 +238,7 @@ def test_a_run_begins_with_it_and_needs_it_no_more(capsys):
     given = ["task=classify", *SMALL, *SAME, "init_from=lm", "model.output_dropout=0.2"]
     main([*given, "hydra.run.dir=whole"])
     out = capsys.readouterr().out
-    assert "text: begins with 'lm/checkpoints/best.ckpt', which knows 10 of 20 tokens (50.0 %)" in out
+    assert "text: initialised from 'lm/checkpoints/best.ckpt', which knows 10 of 20 tokens (50.0 %)" in out
     metrics = json.loads(Path("whole/metrics.json").read_text())
     assert metrics["init_from/text/tokens_known"] == 0.5
     assert 0.4 < metrics["init_from/text/training_tokens_known"] < 0.6

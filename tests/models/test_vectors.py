@@ -99,8 +99,8 @@ def test_what_is_skipped_and_what_is_missing_is_told(tmp_path, caplog):
     path = tmp_path / "vectors"
     path.write_bytes(b"9 1\n" + "naïve 1\nthe 2\n".encode("latin-1"))
     assert read(path) == {"the": [2]}
-    assert f"vectors.path: in '{path}', 1 word(s) are not UTF-8, and skipped" in caplog.text
-    assert f"vectors.path: '{path}' announces 9 words and has 2. Is it whole?" in caplog.text
+    assert f"vectors.path: in '{path}', skipped 1 word(s) that are not UTF-8" in caplog.text
+    assert f"vectors.path: the header of '{path}' announces 9 words, the file has 2. Is it complete?" in caplog.text
 
 
 def zipped():
@@ -262,7 +262,7 @@ def test_each_role_has_its_own_vectors_or_all_share_one_reading():
 MISTAKES = [
     (
         lambda: PretrainedVectors(Given({"the": [1.0] * 100})),
-        "vectors.path: 'memory' has 100 numbers a word; model.embedding_size is 2. Set model.embedding_size=100.",
+        "vectors.path: 'memory' has 100 numbers per word; model.embedding_size is 2. Set model.embedding_size=100.",
     ),
     (lambda: PretrainedVectors(Given({"der": [1.0, 2.0]})), "has none of the 5 tokens of text ('the', 'cat', ...)."),
     (
@@ -409,21 +409,21 @@ def test_vectors_are_trained_on_where_they_are_not_frozen():
 @pytest.mark.parametrize(
     ("task", "arguments", "message"),
     [
-        (ClassifyTask, [], "vectors.path: which file? For example: vectors=file vectors.path="),
+        (ClassifyTask, [], "vectors.path: no file given. For example: vectors=file vectors.path="),
         (
             TranslateTask,
             ["vectors.path={source:source.txt,target:target.txt}"],
-            "vectors.path.source: 'source.txt' has 12 numbers a word; model.encoder.embedding_size is 64. Set",
+            "vectors.path.source: 'source.txt' has 12 numbers per word; model.encoder.embedding_size is 64. Set",
         ),
         (
             TranslateTask,
             ["vectors.path=target.txt", "vectors.roles=[target]"],
-            "vectors.path: 'target.txt' has 14 numbers a word; model.embedding_size is 64. Set",
+            "vectors.path: 'target.txt' has 14 numbers per word; model.embedding_size is 64. Set",
         ),
         (
             TranslateTask,
             ["vectors.path=target.txt", "vectors.roles=[target]", "model.decoder.embedding_size=9"],
-            "vectors.path: 'target.txt' has 14 numbers a word; model.decoder.embedding_size is 9. Set",
+            "vectors.path: 'target.txt' has 14 numbers per word; model.decoder.embedding_size is 9. Set",
         ),
     ],
     ids=["no path", "source", "target", "one side"],
@@ -447,7 +447,8 @@ def test_a_task_that_does_not_say_where_its_embeddings_are(monkeypatch):
     [
         (
             "vectors.path=text.txt",
-            "vectors.path: 'text.txt' has 10 numbers a word; model.embedding_size is 128. Set model.embedding_size=10.",
+            "vectors.path: 'text.txt' has 10 numbers per word; model.embedding_size is 128. Set "
+            "model.embedding_size=10.",
         ),
         ("vectors.path={text:no such file.txt}", "vectors.path.text: no such file: 'no such file.txt'."),
         ("vectors.paht=x", "Did you mean 'vectors.path'?"),
@@ -478,5 +479,5 @@ def test_a_comparison_trains_its_variants_with_the_vectors():
 def test_what_was_found_is_told(caplog):
     with caplog.at_level(logging.INFO):
         from_file(path="text.txt").initialise({"text": place(["text0", "zzz"], size=10, counts=np.arange(5))})
-    told = "text: 'text.txt' has 1 of 2 words (50.0 %), 42.9 % of the training tokens; not: 'zzz', ..."
+    told = "text: 'text.txt' has 1 of 2 words (50.0 %), 42.9 % of the training tokens; missing: 'zzz', ..."
     assert told in caplog.text

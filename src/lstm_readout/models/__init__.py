@@ -1,4 +1,4 @@
-"""The three models, one file each: plain ``torch.nn.Module`` that need torch and nothing else."""
+"""The three models, one file each: plain ``torch.nn.Module`` classes that need only torch."""
 
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.generate import LanguageModel

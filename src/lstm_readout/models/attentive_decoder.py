@@ -1,7 +1,7 @@
 """Decoders that read their source at every step: language models whose head reads ``h~`` in place of ``output``.
 
-``h~`` joins the LSTM's ``output`` with what is read of the source. The source travels in the decoder's state, so that
-such a decoder starts, steps and is searched as any language model.
+``h~`` joins the LSTM's ``output`` with what is read from the source. The source travels in the decoder's state, so that
+starting, stepping and searching work as for any language model.
 
 Shapes: B sources, N rows of the decoder, T steps, S source steps, E embedding_size, O width of the decoder's output.
 """
@@ -46,7 +46,7 @@ class DecoderWithMemory(LanguageModel):
         """Return h~ at every step, and the state after the last.
 
         Raises:
-            TypeError: for a state that ``begin`` has not made.
+            TypeError: for a state that does not come from ``begin``.
         """
         if isinstance(token_ids, PackedSequence):
             data, last = self._read_packed(token_ids, with_memory(state))
@@ -82,13 +82,13 @@ class AttentiveDecoder(DecoderWithMemory):
     Args:
         attention: ``dot``, ``general`` or ``additive``.
         memory_size: width of the encoder's output.
-        input_feeding: put h~ of the step before beside each embedding (Luong et al. 2015, section 3.3). The next step
+        input_feeding: append h~ of the previous step to each embedding (Luong et al. 2015, section 3.3). The next step
             then waits for attention, so that training runs step after step.
         language_model: the arguments of ``LanguageModel``.
 
     Raises:
-        UserError: as ``Attention`` and ``LanguageModel``, or for ``input_feeding`` with dropout whose mask is the same
-            at all steps of a call.
+        UserError: as ``Attention`` and ``LanguageModel``, or for ``input_feeding`` with dropout that uses one mask for
+            all steps of a call.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class AttentiveDecoder(DecoderWithMemory):
             self._widen_input(language_model)
 
     def begin(self, state: LSTMState, output: PackedSequence) -> StateWithMemory:
-        """Return the first state; with input feeding zeros are fed to the first step."""
+        """Return the first state; with input feeding, the first step is fed zeros."""
         first = super().begin(state, output)
         if not self.input_feeding:
             return first
@@ -111,7 +111,7 @@ class AttentiveDecoder(DecoderWithMemory):
 
     @torch.no_grad()
     def weights(self, token_ids: PackedSequence, state: StateWithMemory) -> Tensor:
-        """Return the attention of each of T steps on each of S source steps: (N, T, S), zeros behind a row's end."""
+        """Return the attention of each of T steps on each of S source steps: (N, T, S), zeros past a row's end."""
         weights: list[Tensor] = []
 
         def note(attention: Attention, inputs: tuple[Tensor, Grid, Memory], _: Tensor) -> None:
@@ -126,12 +126,12 @@ class AttentiveDecoder(DecoderWithMemory):
         return grid_of_packed(token_ids).spread(torch.cat(weights))
 
     def _widen_input(self, language_model: dict[str, Any]) -> None:
-        """Replace the LSTM by one that reads h~ beside the embedding."""
+        """Replace the LSTM with one that reads h~ beside the embedding."""
         lstm = self.encoder.lstm
         if lstm.weight_drop or (lstm.locked_dropout and lstm.rnn.dropout):
             option = "weight_drop" if lstm.weight_drop else "locked_dropout (between layers)"
             raise UserError(
-                f"model.input_feeding=true runs the decoder step by step, where {option} would drop anew at each "
+                f"model.input_feeding=true runs the decoder step by step, where {option} would draw a mask for each "
                 "step. Set input_feeding=false, or model.decoder.weight_drop=0 and locked_dropout=false."
             )
         keys = EncoderArguments.__optional_keys__

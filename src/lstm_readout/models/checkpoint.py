@@ -67,14 +67,14 @@ def _read(path: Path) -> Checkpoint:
         raise UserError(f"checkpoint: no such file: '{path}'.{_files_below(path)}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises nearly every kind of exception for broken bytes
+    except Exception as error:  # broken bytes can raise nearly every kind of exception
         if isinstance(error, PermissionError):
             reason = "no permission"
         elif zipfile.is_zipfile(path):
             reason = "it holds more than tensors and plain values"
         else:
-            reason = "it is cut short, or no checkpoint at all"
-        raise UserError(f"checkpoint: could not read '{path}': {reason}. Take another file of the run.") from error
+            reason = "it is truncated, or not a checkpoint"
+        raise UserError(f"checkpoint: could not read '{path}': {reason}. Use another file of the run.") from error
     values = content.get("hyper_parameters") if isinstance(content, dict) else None
     if not isinstance(values, dict) or "format" not in values or "vocabulary" not in values:
         raise UserError(f"checkpoint: '{path}' was not written by lstm-readout. Give a .ckpt file of one of its runs.")
@@ -89,7 +89,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _with_new_names(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration of an earlier run with the keys of today."""
+    """Return the configuration of an earlier run with today's keys."""
     config = dict(config)
     for old, new in RENAMED.items():
         group, _, key = old.partition(".")
@@ -103,4 +103,4 @@ def _files_below(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
     depths = ("*.ckpt", "*/*.ckpt", "*/*/*.ckpt")  # not "**": the folder may be a home directory, or the root
     found = sorted(str(file) for depth in depths for file in folder.glob(depth))[:5]
-    return f" There is: {', '.join(found)}." if found else ""
+    return f" Found: {', '.join(found)}." if found else ""

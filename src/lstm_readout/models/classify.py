@@ -1,4 +1,4 @@
-"""Documents go in, one row of class scores each comes out: the classifier reads ``h_n[-1]``.
+"""Documents go in, one row of class scores per document comes out: the classifier reads ``h_n[-1]``.
 
 ``h_n[-1]`` is the top layer after the last real token: one vector for one document. With two directions
 ``h_n[-1]`` is the backward half alone (after the *first* token: it reads from the end), so both halves are read.

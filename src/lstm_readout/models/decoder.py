@@ -13,7 +13,7 @@ from lstm_readout.nn.attention import AttentionName, check_attention
 def build_decoder(
     memory_size: int, *, attention: AttentionName, input_feeding: bool, feed_state: bool, **language_model: Any
 ) -> LanguageModel:
-    """Return a language model that starts from a given state, and reads nothing else unless it is asked to.
+    """Return a language model that starts from a given state, and reads nothing else unless asked to.
 
     Args:
         memory_size: width of the encoder's ``output``.
@@ -24,13 +24,13 @@ def build_decoder(
         language_model: the arguments of ``LanguageModel``.
 
     Raises:
-        UserError: for two directions, for ``input_feeding`` without attention, for ``feed_state`` with it, or as from
+        UserError: for two directions, for ``input_feeding`` without attention, for ``feed_state`` with it, or as
             ``LanguageModel`` and ``AttentiveDecoder``.
     """
     if language_model.get("bidirectional"):
         raise UserError(
-            "model.decoder.bidirectional=true cannot translate: the decoder would have read the words that it is to "
-            "write. Set model.encoder.bidirectional=true instead."
+            "model.decoder.bidirectional=true cannot translate: the decoder would already have read the words that "
+            "it predicts. Set model.encoder.bidirectional=true instead."
         )
     check_attention(attention)
     if input_feeding and attention == "none":

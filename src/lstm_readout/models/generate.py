@@ -26,7 +26,7 @@ class LanguageModel(nn.Module):
         vocab_size: V, number of token ids.
         output_dropout: probability for each feature that the head reads, see ``SequenceDropout``.
         tied_embeddings, softmax, cutoffs: see ``build_head``.
-        encoder: the arguments of ``Encoder``; ``locked_dropout`` is for ``output_dropout`` as well.
+        encoder: the arguments of ``Encoder``; ``locked_dropout`` also applies to ``output_dropout``.
 
     Raises:
         UserError: if ``bidirectional``: the future would leak; or for a head that cannot be built.

@@ -42,7 +42,7 @@ def next_token_loss(
         output: packed (tokens, O).
         targets: the token after every scored step, (predictions,), in the packed order.
         label_smoothing: share of the target probability spread over the vocabulary.
-        scored: (predictions,) the packed steps that the targets follow; None: all. The others only move the state.
+        scored: (predictions,) the packed steps that the targets follow; None: all. The others only advance the state.
         activation, temporal_activation: weights of two penalties while training: the mean square of what the head
             reads, and of the change of ``output`` from one step to the next (Merity, McCann and Socher 2017,
             "Revisiting Activation Regularization for Language RNNs").

@@ -13,7 +13,7 @@ from lstm_readout.nn.decoder_state import DecoderState
 class HeadInput(NamedTuple):
     """What a language model's head reads, and the state to continue from."""
 
-    output: Tensor | PackedSequence  # that of the LSTM, or what attention made of it; some features dropped in training
+    output: Tensor | PackedSequence  # the LSTM's own, or what attention made of it; some features dropped in training
     state: DecoderState  # (h_n, c_n) after the last real step
 
 

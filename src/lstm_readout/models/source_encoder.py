@@ -29,7 +29,7 @@ class SourceEncoder(Encoder):
         self.reverse = reverse
 
     def fit_to(self, decoder: LanguageModel) -> Bridge:
-        """Build the bridge that ``state`` passes through from here on, and return it."""
+        """Build the bridge that ``state`` passes through from now on, and return it."""
         bridge = Bridge(self.lstm, decoder.encoder.lstm)
         self._fitted_to = (decoder, bridge)  # in a tuple: they are modules of the translator, and saved as such
         return bridge

@@ -59,10 +59,10 @@ def _read_language_model(path: str | Path) -> Checkpoint:
 def tokenizer_of(
     texts: Iterable[str] = (), *, path: str, max_length: int | None = None, keep: Keep = "start"
 ) -> TextTokenizer:
-    """Return the tokenizer of a language model, with a length limit of one's own.
+    """Return the tokenizer of a language model, with a length limit of its own.
 
     Args:
-        texts: not looked at; every way to a tokenizer is called with the training texts.
+        texts: not read; every function that builds a tokenizer is called with the training texts.
         path: a run folder or a checkpoint of ``task=generate``.
         max_length, keep: see ``TextTokenizer``.
     """
@@ -71,12 +71,12 @@ def tokenizer_of(
 
 
 def move(path: str | Path, parts: Mapping[str, Part]) -> dict[str, Coverage]:
-    """Let parts of a model begin with the weights of a language model.
+    """Initialise parts of a model from the weights of a language model.
 
-    The embedding's rows go by the text of their token, as it is or else in lower case; a token that the language model
-    lacks begins at the mean of those that it knows (Howard and Ruder 2018). The LSTM's weights go as they are. Of two
-    directions the forward one takes them, and the features that the language model never had (the backward half below a
-    layer) begin with no weight: the forward half of ``output`` is the language model's.
+    Embedding rows are matched by the text of their token, unchanged or else in lower case; a token that the language
+    model lacks starts at the mean of those that it knows (Howard and Ruder 2018). The LSTM's weights are copied. With
+    two directions the forward one takes them, and weights of features that the language model never had (the backward
+    half below a layer) start at zero: the forward half of ``output`` is the language model's.
 
     Args:
         path: a run folder or a checkpoint of ``task=generate``.
@@ -86,8 +86,8 @@ def move(path: str | Path, parts: Mapping[str, Part]) -> dict[str, Coverage]:
         Role -> what the language model knows of its vocabulary.
 
     Raises:
-        UserError: no such file, a language model of the other direction, sizes that differ (all are named), or no token
-            in common. Nothing is changed then.
+        UserError: the file is missing, the language model reads in the other direction, sizes differ (all are named),
+            or no token is shared. The parts are then unchanged.
     """
     checkpoint = _read_language_model(path)
     file = language_model_file(path)
@@ -103,7 +103,9 @@ def move(path: str | Path, parts: Mapping[str, Part]) -> dict[str, Coverage]:
         )
     faults = [fault for part in parts.values() for fault in _misfits(part, weights, cell)]
     if faults:
-        raise UserError(f"init_from: '{file}' has other sizes than this model.\n" + "\n".join(dict.fromkeys(faults)))
+        raise UserError(
+            f"init_from: the sizes of '{file}' differ from this model's.\n" + "\n".join(dict.fromkeys(faults))
+        )
     known = {role: _matches(role, part.place, tokens, file) for role, part in parts.items()}
     covered = {}
     for role, part in parts.items():
@@ -140,23 +142,23 @@ def _sizes(weights: Mapping[str, Tensor], cell: str) -> dict[str, Any]:
 
 
 def _matches(role: str, place: Place, tokens: Sequence[str], file: Path) -> dict[int, int]:
-    """Return the id of each token here -> its id in the language model, where that knows it."""
+    """Return the id of each token here -> its id in the language model, if that has it."""
     first = len(SPECIAL_TOKENS)
-    ids = {token: i for i, token in reversed([*enumerate(tokens)][first:])}  # of a text twice, the more frequent one
+    ids = {token: i for i, token in reversed([*enumerate(tokens)][first:])}  # of equal texts, the most frequent id
     found = {i: ids.get(token, ids.get(token.lower())) for i, token in enumerate(place.tokens) if i >= first}
     known = {i: row for i, row in found.items() if row is not None}
     if not known:
         examples = ", ".join(f"'{token}'" for token in place.tokens[first:][:MOST_NAMED])
         raise UserError(
             f"init_from: the language model of '{file}' knows none of the {len(place.tokens):,} tokens of {role} "
-            f"({examples}, ...). Are they of one language, and cut alike? init_tokenizer=true takes its tokenizer."
+            f"({examples}, ...). Are both in one language, and tokenized alike? init_tokenizer=true uses its tokenizer."
         )
     return {i: i for i in range(first)} | known
 
 
 @torch.no_grad()
 def _fill_rows(weight: Tensor, given: Tensor, known: Mapping[int, int]) -> None:
-    """Copy the rows that both know, (V, ...), and set the others to their mean, special tokens apart."""
+    """Copy the rows that both know, (V, ...), and set the others to their mean, special tokens excluded."""
     here, there = list(known), torch.tensor(list(known.values()))
     weight.copy_(given[there[len(SPECIAL_TOKENS) :]].mean(0).expand_as(weight))
     weight[here] = given[there].to(weight)
@@ -166,7 +168,7 @@ def _fill_lstm(rnn: nn.Module, weights: Mapping[str, Tensor]) -> None:
     values = {name: value.detach().clone() for name, value in rnn.state_dict().items()}
     for name, value in values.items():
         given = weights.get(f"lstm.rnn.{name}")
-        if given is not None:  # else it is of the backward direction
+        if given is not None:  # otherwise it belongs to the backward direction
             value[..., given.shape[-1] :] = 0
             value[..., : given.shape[-1]] = given
     rnn.load_state_dict(values)
@@ -187,4 +189,4 @@ def _tell(role: str, file: Path, part: Part, coverage: Coverage, found: int) -> 
     tokens = "" if coverage.tokens is None else f", {100 * coverage.tokens:.1f} % of the training tokens"
     lstm = f"{rnn.num_layers} layer(s) of {rnn.hidden_size}" + (", forward direction" if rnn.bidirectional else "")
     share = f"{found:,} of {words:,} tokens ({100 * coverage.words:.1f} %){tokens}"
-    log.info("%s: begins with '%s', which knows %s; LSTM: %s", role, file, share, lstm)
+    log.info("%s: initialised from '%s', which knows %s; LSTM: %s", role, file, share, lstm)

@@ -1,4 +1,4 @@
-"""``torchtext.vocab``'s word vectors: a name or a file and the words that are wanted go in, their numbers come out."""
+"""``torchtext.vocab``'s word vectors: a name or a file and the wanted words go in, their vectors come out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 class _TorchtextVectors:
-    """``torchtext.vocab.Vectors``, read when they are first asked for.
+    """``torchtext.vocab.Vectors``, read on first use.
 
     Args:
         name: a name of torchtext, like ``glove.6B.100d``, which it downloads if it is not in ``cache``; or a text file.
@@ -31,7 +31,7 @@ class _TorchtextVectors:
         key: the configuration's key that named them, for messages.
 
     Raises:
-        UserError: as it is read: torchtext is missing, there are no such vectors, or they cannot be read.
+        UserError: while reading: torchtext is missing, there are no such vectors, or they cannot be read.
     """
 
     def __init__(self, name: str, cache: str, max_vectors: int | None = None, key: str = "vectors.name") -> None:
@@ -40,11 +40,11 @@ class _TorchtextVectors:
 
     @property
     def size(self) -> int:
-        """Numbers a word."""
+        """Numbers per word."""
         return int(self._vectors.dim)
 
     def read(self, words: Collection[str]) -> WordVectors:
-        """Return the vectors of those ``words`` that there are."""
+        """Return the vectors of those ``words`` that have one."""
         found = [word for word in words if word in self._vectors.stoi]
         rows = self._vectors.vectors[[self._vectors.stoi[word] for word in found]]
         return WordVectors({word: i for i, word in enumerate(found)}, rows.numpy().astype(np.float32))
@@ -57,12 +57,13 @@ class _TorchtextVectors:
         file = Path(self.given).expanduser()
         if self.given not in aliases and not file.is_file():
             raise UserError(
-                f"{self.key}: '{self.given}' is no file, and no name of torchtext. {did_you_mean(self.given, aliases)}"
+                f"{self.key}: '{self.given}' is neither a file nor a torchtext name. "
+                f"{did_you_mean(self.given, aliases)}"
             )
         with _guarded():
             try:
                 return aliases[self.given](**options) if self.given in aliases else vocab.Vectors(str(file), **options)
-            except Exception as error:  # of the network, of an archive, of a text that holds no vectors, of a pickle
+            except Exception as error:  # from the network, an archive, a text without vectors, a pickle
                 raise UserError(
                     f"{self.key}: torchtext could not read '{self.given}', with vectors.cache={self.cache}: "
                     f"{type(error).__name__}: {error}. Give another file, or delete its copy in the cache."
@@ -101,7 +102,9 @@ def from_torchtext(
         freeze, roles, lowercase: see ``PretrainedVectors``.
     """
     if not name:
-        raise UserError("vectors.name: which? For example: vectors=torchtext vectors.name=glove.6B.100d, or a file.")
+        raise UserError(
+            "vectors.name: none given. For example: vectors=torchtext vectors.name=glove.6B.100d, or a file."
+        )
     if max_vectors is not None and max_vectors < 1:
         raise UserError(f"vectors.max_vectors: wanted 1 or more, or null for all, got {max_vectors}.")
     if isinstance(name, str):

@@ -1,8 +1,8 @@
 """Word vectors in a text file: a path and a set of words go in, their vectors come out.
 
-The formats are GloVe (a word and its numbers per line), fastText and word2vec (the same below a line with the number of
-words and of numbers), gzip'd or not. The file is read line by line, and only lines of wanted words are parsed: the file
-is never in memory.
+The formats are GloVe (a word and its numbers per line), fastText and word2vec (the same after a header: the number of
+words, and of numbers per word), gzip'd or not. The file is read line by line, and only lines of wanted words are
+parsed: the file is never held in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lstm_readout.errors import UserError
 log = logging.getLogger(__name__)
 
 BLOCK = 1 << 20  # bytes
-_TOO_LARGE = 1e30  # no word vector has such a number, and it still fits into float32
+_TOO_LARGE = 1e30  # no word vector has a number this large, and float32 can still hold it
 GIVE = "Give the text file of GloVe, fastText (.vec) or word2vec, gzip'd or not."
 
 
@@ -46,7 +46,7 @@ class VectorFile:
         key: the configuration's key that named it, for messages.
 
     Raises:
-        UserError: as it is read: there is no such file, it is broken, or not made of words and their numbers.
+        UserError: while reading: there is no such file, it is broken, or not made of words and their numbers.
     """
 
     def __init__(self, path: str | Path, key: str = "vectors.path") -> None:
@@ -55,7 +55,7 @@ class VectorFile:
 
     @property
     def size(self) -> int:
-        """Numbers a word."""
+        """Numbers per word."""
         return self._beginning[0]
 
     def read(self, words: Collection[str]) -> WordVectors:
@@ -115,7 +115,7 @@ class VectorFile:
             else:
                 self._check_whole(number, announced)
         if foreign:
-            log.warning("%s: in %s, %s word(s) are not UTF-8, and skipped", self.key, self.name, f"{foreign:,}")
+            log.warning("%s: in %s, skipped %s word(s) that are not UTF-8", self.key, self.name, f"{foreign:,}")
         decoded = {word.decode("utf-8", "surrogatepass"): row for word, row in found.items()}
         return WordVectors(decoded, np.frombuffer(values, dtype=np.float32).reshape(-1, size))
 
@@ -132,17 +132,17 @@ class VectorFile:
         return row.astype(np.float32)
 
     def _check_whole(self, lines: int, announced: int | None) -> None:
-        """Warn of a file that ends too early, or is longer than its header says."""
+        """Warn about a file that ends too early, or is longer than its header says."""
         if announced is not None and lines - 1 != announced:
-            told = "%s: %s announces %s words and has %s. Is it whole?"
-            log.warning(told, self.key, self.name, f"{announced:,}", f"{lines - 1:,}")
+            message = "%s: the header of %s announces %s words, the file has %s. Is it complete?"
+            log.warning(message, self.key, self.name, f"{announced:,}", f"{lines - 1:,}")
 
     def _malformed(self, number: int, line: bytes, wanted: str) -> UserError:
         text = line.strip().decode("utf-8", "replace")
         shown = text if len(text) <= 60 else f"{text[:30]} ... {text[-25:]}"
         return UserError(
             f"{self.key}: {self.name}, line {number:,}: wanted {wanted}, separated by spaces, got '{shown}'. "
-            f"Is the file whole? {GIVE}"
+            f"Is the file complete? {GIVE}"
         )
 
     @contextlib.contextmanager

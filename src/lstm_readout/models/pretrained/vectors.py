@@ -98,7 +98,7 @@ class PretrainedVectors:
             size = place.embedding.embedding_dim
             if source.size != size:
                 raise UserError(
-                    f"{source.key}: {source.name} has {source.size} numbers a word; {place.key} is {size}. "
+                    f"{source.key}: {source.name} has {source.size} numbers per word; {place.key} is {size}. "
                     f"Set {place.key}={source.size}."
                 )
         covered = {}
@@ -110,7 +110,7 @@ class PretrainedVectors:
         return covered
 
     def freeze_embeddings(self, places: Mapping[str, Place]) -> None:
-        """Freeze the embeddings of the roles, if asked to: all that remains to do if their weights are loaded."""
+        """Freeze the embeddings of the roles, if asked to; once weights are loaded, nothing else remains."""
         for role in self._roles(places):
             places[role].embedding.weight.requires_grad_(not self.freeze)
 
@@ -126,7 +126,7 @@ class PretrainedVectors:
             examples = ", ".join(f"'{token}'" for token in place.tokens[len(SPECIAL_TOKENS) :][:MOST_NAMED])
             raise UserError(
                 f"{source.key}: {source.name} has none of the {len(place.tokens):,} tokens of {role} ({examples}, ...)."
-                " Are they of one language? Vectors of words go with tokenizer=word."
+                " Are both in one language? Word vectors go with tokenizer=word."
             )
         with torch.no_grad():
             weight = place.embedding.weight
@@ -168,7 +168,7 @@ def from_file(
         freeze, roles, lowercase: see ``PretrainedVectors``.
     """
     if not path:
-        raise UserError("vectors.path: which file? For example: vectors=file vectors.path=glove.6B.100d.txt")
+        raise UserError("vectors.path: no file given. For example: vectors=file vectors.path=glove.6B.100d.txt")
     if isinstance(path, str):
         source = VectorFile(path)
     else:
@@ -194,6 +194,6 @@ def coverage_of(place: Place, found: Sequence[int]) -> Coverage:
 
 def _tell(role: str, source: Source, coverage: Coverage, found: int, words: int) -> None:
     tokens = "" if coverage.tokens is None else f", {100 * coverage.tokens:.1f} % of the training tokens"
-    missing = f"; not: {', '.join(map(repr, coverage.missing))}, ..." if coverage.missing else ""
+    missing = f"; missing: {', '.join(map(repr, coverage.missing))}, ..." if coverage.missing else ""
     share = f"{found:,} of {words:,} words ({100 * coverage.words:.1f} %)"
     log.info("%s: %s has %s%s%s", role, source.name, share, tokens, missing)
