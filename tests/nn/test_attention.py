@@ -249,10 +249,13 @@ def test_dropout_acts_on_what_the_softmax_reads_in_training_alone():
         ({"attention": "dott"}, "attention: there is no 'dott'. Did you mean 'dot'"),
         ({"attention": "dot", "bidirectional": True}, "widths differ: 10 of the encoder.*5 of the decoder.*=general"),
         ({"attention": "none", "input_feeding": True}, "model.attention=none reads nothing. Set model.attention=gen"),
-        ({"input_feeding": True, "weight_drop": 0.3}, "where weight_drop would drop anew.*model.decoder.weight_drop=0"),
+        (
+            {"input_feeding": True, "weight_drop": 0.3},
+            "where weight_drop would draw a mask for each.*model.decoder.weight_drop=0",
+        ),
         (
             {"input_feeding": True, "locked_dropout": True, "dropout": 0.3, "num_layers": 2},
-            r"where locked_dropout \(between layers\) would drop anew",
+            r"where locked_dropout \(between layers\) would draw a mask for each",
         ),
     ],
     ids=str,

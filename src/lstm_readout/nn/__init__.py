@@ -1,1 +1,1 @@
-"""The parts of models; they need torch alone."""
+"""The parts of models; they need only torch."""

@@ -1,4 +1,4 @@
-"""What a decoder reads of its source at each step: its ``output`` and the encoder's go in, one vector comes out.
+"""What a decoder reads from its source at each step: its ``output`` and the encoder's go in, one vector comes out.
 
 Shapes: B rows of the memory, S source steps, M width of the encoder's output, O width of the decoder's, Q of queries
 and keys, N tokens of the decoder, any number of them from each row.
@@ -24,7 +24,7 @@ MOST_SUMS = 2**24  # 64 MiB in float32 of queries added to keys at a time
 class Memory(NamedTuple):
     """The encoder's ``output`` at the real steps of each source."""
 
-    values: Tensor  # (B, S, M), zeros behind a source's end
+    values: Tensor  # (B, S, M), zeros past a source's end
     keys: Tensor  # (B, S, Q), what queries are compared with
     real: Tensor  # (B, S) bool
 
@@ -66,7 +66,7 @@ class Attention(nn.Module):
 
     ``dot``: ``h_t . m_s``. ``general``: ``h_t . W m_s``. ``additive``: ``v . tanh(W h_t + U m_s)``, the score of
     Bahdanau, Cho and Bengio 2015, "Neural Machine Translation by Jointly Learning to Align and Translate". They score
-    the state one step before; here it is this step's output, as for the others.
+    the previous step's state; here it is this step's output, as for the others.
 
     Args:
         name: ``dot``, ``general`` or ``additive``.
@@ -82,9 +82,9 @@ class Attention(nn.Module):
         check_attention(name)
         if name == "dot" and query_size != memory_size:
             raise UserError(
-                f"model.attention=dot multiplies the output of both sides, but their widths differ: {memory_size} of "
-                f"the encoder (its directions side by side), {query_size} of the decoder. Set model.attention=general, "
-                "which maps one to the other."
+                f"model.attention=dot multiplies the output of both sides, but their widths differ: {memory_size} for "
+                f"the encoder (its directions side by side), {query_size} for the decoder. Set "
+                "model.attention=general, which maps one to the other."
             )
         self.name: AttentionName = name
         additive = name == "additive"
@@ -121,7 +121,7 @@ def _additive_scores(score: nn.Linear, queries: Tensor, keys: Tensor) -> Tensor:
     blocks = queries.split(max(1, MOST_SUMS // keys.numel()), dim=1)
     if len(blocks) == 1 or not torch.is_grad_enabled():
         return torch.cat([_additive(score, block, keys) for block in blocks], dim=1)
-    # What the backward pass needs is computed again there
+    # The sums are recomputed in the backward pass instead of stored
     scores = [_recomputed(score, block, keys) for block in blocks]
     return torch.cat(scores, dim=1)
 
@@ -136,7 +136,7 @@ def _recomputed(score: nn.Linear, queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def check_attention(name: str) -> None:
-    """Raise ``UserError`` for a name that is none of ``AttentionName``."""
+    """Raise ``UserError`` for a name that is not in ``AttentionName``."""
     if name not in get_args(AttentionName):
         raise UserError(f"attention: there is no '{name}'. {did_you_mean(str(name), get_args(AttentionName))}")
 

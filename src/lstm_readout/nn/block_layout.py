@@ -1,7 +1,7 @@
 """The batch sizes of packed rows go in; out comes how their steps are cut into the dense blocks that cost least.
 
 Inside ``PackedSequence.data`` the steps that share one entry of ``batch_sizes`` are one contiguous (steps, rows, I)
-block, which a dense kernel can read in place. A block that is cut longer also runs rows that have ended.
+block, which a dense kernel can read in place. A longer block also runs rows that have already ended.
 
 Shapes: B rows, T steps.
 """
@@ -66,7 +66,7 @@ def _cut(sizes: list[int], counts: list[int], block_cost: float) -> list[int]:
     if block_cost in (0.0, math.inf):
         return every if block_cost == 0.0 else [0]
     begins = [*accumulate(counts, initial=0)]  # the step at which each run begins
-    cheapest = [0.0] * (number + 1)  # the cost of all runs from each on
+    cheapest = [0.0] * (number + 1)  # the cost of all runs from each one on
     ends = [number] * number  # the run after the block that each starts
     for run in reversed(every):
         rows, begin = sizes[run], begins[run]

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy, linear
 
 MOST_LOGITS = 2**25  # 128 MiB in float32; fewer are slower: each block adds to the whole gradient of the weight
-FEW_CLASSES = 512  # below, the calls take the time, and torch's own two are fewer
+FEW_CLASSES = 512  # below, the calls take most of the time, and torch's own two are fewer
 _LINE = 64  # bytes: matrix products are up to 1.6 times faster where each row of logits starts a cache line
 
 
@@ -85,7 +85,7 @@ def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
     ctx.gradients = None
     if gradients is None:  # a second backward pass through a retained graph
         _, gradients = _in_blocks(*ctx.saved_tensors, how=ctx.how, wanted=ctx.needs_input_grad[:3])
-    if upstream.device.type != "cpu" or upstream != 1:  # on a device the comparison would wait for it
+    if upstream.device.type != "cpu" or upstream != 1:  # on a GPU the comparison would wait for it
         gradients = [None if gradient is None else gradient.mul_(upstream) for gradient in gradients]
     return (*gradients, None, None)
 

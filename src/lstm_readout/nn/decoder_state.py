@@ -1,4 +1,4 @@
-"""What a decoder starts from and goes on from: ``(h, c)``, and for some decoders a memory of the source beside it.
+"""What a decoder starts and continues from: ``(h, c)``, and for some decoders a memory of the source beside it.
 
 Shapes: B sources, N rows of the decoder, S source steps, O width of the decoder's output.
 """
@@ -45,7 +45,7 @@ class DecoderState(Protocol):
 
 
 class DecoderOutput(Protocol):
-    """What the head of a decoder reads, and the state to go on from: ``LSTMOutput`` is one."""
+    """What the head of a decoder reads, and the state to continue from: ``LSTMOutput`` is one."""
 
     @property
     def output(self) -> Tensor | PackedSequence:
@@ -66,7 +66,7 @@ class StateWithMemory:
         lstm: (h, c) of N rows.
         memory: of B sources.
         sources: (N,) the source of each row; None: row i belongs to source i.
-        fed: (N, O), h~ of the step before; None without input feeding.
+        fed: (N, O), h~ of the previous step; None without input feeding.
     """
 
     lstm: LSTMState
@@ -108,7 +108,7 @@ class StateWithMemory:
         return StateWithMemory(lstm, self.memory, self.sources, None if self.fed is None else attended)
 
     def with_fed(self, vectors: Tensor) -> Tensor:
-        """Put h~ of the step before beside vectors, (N, E), where it is fed: (N, E + O)."""
+        """Append h~ of the previous step to vectors, (N, E), if it is fed: (N, E + O)."""
         return vectors if self.fed is None else torch.cat((vectors, self.fed), dim=-1)
 
     def grid(self, tokens: PackedSequence | None = None) -> Grid:
@@ -123,7 +123,7 @@ class StateWithMemory:
 
 
 class OutputWithMemory(NamedTuple):
-    """What the head reads in place of an LSTM's ``output``, and the state to go on from."""
+    """What the head reads in place of an LSTM's ``output``, and the state to continue from."""
 
     output: Tensor | PackedSequence  # h~, laid out as an LSTM's output
     state: StateWithMemory  # after the last step

@@ -36,7 +36,7 @@ class ExtraDropout(NamedTuple):
 
 
 def runs_in_blocks(engine: Engine, input: Tensor | PackedSequence) -> bool:
-    """Say whether the engine runs this input in dense blocks; a Tensor is dense as it is."""
+    """Say whether the engine runs this input in dense blocks; a Tensor is already dense."""
     if isinstance(input, Tensor):
         return False
     return input.data.device.type == "cpu" if engine == "auto" else engine != "packed"
@@ -96,7 +96,7 @@ def _run_packed(
 
 
 def _run_one_length(rnn: nn.RNNBase, packed: PackedSequence, state: State | None) -> tuple[Tensor, State]:
-    """Run rows of one length as the Tensor that they are: one call for all layers and directions."""
+    """Run rows of equal length as one Tensor: one call for all layers and directions."""
     first = None if state is None else _first_state(rnn, packed, state)
     time = 1 if rnn.batch_first else 0
     steps = packed.data.unflatten(0, (-1, int(packed.batch_sizes[0]))).transpose(0, time)
@@ -134,7 +134,7 @@ def _run_layer(data: Tensor, layout: Layout, state: State, kernel: _Kernel, hold
     """Run one layer in one direction.
 
     Args:
-        data: (tokens, I), the steps that run first standing first.
+        data: (tokens, I), in the order in which the steps run.
         layout: its blocks.
         state: h (1, B, O), and c (1, B, H) for an LSTM.
         kernel: the dense kernel; it gets (T, B, I + 1) where ``holds``.
@@ -179,7 +179,7 @@ def _first_state(rnn: nn.RNNBase, packed: PackedSequence, state: State | None) -
     if state is None:
         return [packed.data.new_zeros(shape) for shape in shapes]
     got = [tuple(part.shape) for part in state]
-    if got != shapes:  # the kernels below trust what they get
+    if got != shapes:  # the kernels below do not check it
         cell = type(rnn).__name__.lower()
         raise RuntimeError(f"state: wanted shapes {shapes} for cell={cell}, got {got}.")
     if packed.sorted_indices is not None:
@@ -200,7 +200,7 @@ def _weights(rnn: nn.RNNBase, index: int, extra: ExtraDropout | None, holds: boo
 
 
 def _dense(rnn: nn.RNNBase, weights: list[Tensor], input: Tensor, state: State) -> tuple[Tensor, ...]:
-    """Run one layer, one direction, all rows of one length: what ``rnn`` calls, with the weights handed in."""
+    """Run one layer, one direction, rows of equal length: what ``rnn`` calls, with the weights passed in."""
     options = (rnn.bias, 1, 0.0, rnn.training, False, False)
     if isinstance(rnn, nn.LSTM):
         return torch.lstm(input, state, weights, *options)  # output, h, c

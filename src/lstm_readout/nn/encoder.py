@@ -39,7 +39,7 @@ class Encoder(nn.Module):
             matrix; Gal and Ghahramani 2016, "A Theoretically Grounded Application of Dropout in RNNs").
         input_dropout: probability for each feature of the embedding, one mask per row for all of its steps (same
             source).
-        lstm: the further arguments of ``LSTM``.
+        lstm: the other arguments of ``LSTM``.
 
     Raises:
         UserError: for ``word_dropout`` or ``input_dropout`` out of range, or as ``LSTM``.

@@ -34,7 +34,7 @@ class AdaptiveHead(nn.Module):
         cutoffs: the first id of each cluster after the first; None: a sixteenth and a quarter of V.
 
     Raises:
-        UserError: for a small vocabulary, or cutoffs that do not rise within it.
+        UserError: for a small vocabulary, or cutoffs that do not increase within it.
     """
 
     def __init__(self, in_features: int, out_features: int, cutoffs: Sequence[int] | None = None) -> None:
@@ -47,13 +47,13 @@ class AdaptiveHead(nn.Module):
         cutoffs = [out_features // 16, out_features // 4] if cutoffs is None else list(cutoffs)
         if not cutoffs or cutoffs != sorted(set(cutoffs)) or not 0 < cutoffs[0] <= cutoffs[-1] < out_features:
             raise UserError(
-                f"model.cutoffs={cutoffs}: wanted ids that rise, each more than 0 and less than the vocabulary's "
+                f"model.cutoffs={cutoffs}: wanted increasing ids, each more than 0 and less than the vocabulary's "
                 f"{out_features:,}, for example [{out_features // 16}, {out_features // 4}]."
             )
         if _SHRINKING ** len(cutoffs) > in_features:
             raise UserError(
                 f"model.cutoffs={cutoffs}: each cluster reads {_SHRINKING} times fewer features than the one before, "
-                f"and of {in_features} none are left. Set fewer, or a larger model.hidden_size."
+                f"which leaves none of {in_features}. Set fewer, or a larger model.hidden_size."
             )
         self.in_features, self.out_features = in_features, out_features
         self.softmax = nn.AdaptiveLogSoftmaxWithLoss(in_features, out_features, cutoffs, div_value=_SHRINKING)
@@ -102,8 +102,8 @@ def build_head(
             # No projection is added here: nn.LSTM has one, which makes its states narrower as well
             other = f"model.proj_size={width} (with cell=lstm)" if width < in_features else f"model.hidden_size={width}"
             raise UserError(
-                f"model.tied_embeddings=true: one matrix is both, but embedding_size is {width} and the LSTM gives "
-                f"{in_features} features. Set model.embedding_size={in_features}, or {other}."
+                f"model.tied_embeddings=true: one matrix serves as both, but embedding_size is {width} and the LSTM "
+                f"gives {in_features} features. Set model.embedding_size={in_features}, or {other}."
             )
         head.weight = embedding.weight
     return head

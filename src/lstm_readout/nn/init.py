@@ -26,7 +26,8 @@ def spread_time_scales(rnn: nn.RNNBase, longest: float) -> None:
     """Draw for each unit how long it keeps its state, from 1 step to ``longest`` - 1: chrono initialisation.
 
     ``b_f = log(U(1, longest - 1))`` and ``b_i = -b_f``, each the sum of PyTorch's two biases (Tallec and Ollivier 2018,
-    "Can recurrent neural networks warp time?"). In a GRU it is the bias of the update gate, which in PyTorch keeps.
+    "Can recurrent neural networks warp time?"). In a GRU it is the bias of the update gate, which in PyTorch keeps the
+    state.
     """
     size = rnn.hidden_size
     if isinstance(rnn, nn.RNN):
@@ -40,7 +41,7 @@ def spread_time_scales(rnn: nn.RNNBase, longest: float) -> None:
 
 @torch.no_grad()
 def make_orthogonal(rnn: nn.RNNBase) -> None:
-    """Make the recurrent matrix of each gate, (H, O), orthogonal, so that at first it changes no vector's length.
+    """Make the recurrent matrix of each gate, (H, O), orthogonal, so that it initially preserves vector lengths.
 
     Saxe, McClelland and Ganguli 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
     networks".

@@ -155,7 +155,7 @@ class LSTM(nn.Module):
             raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
         if dropout and num_layers == 1:
             warnings.warn(
-                f"dropout={dropout} does nothing with num_layers=1: it sits between layers. "
+                f"dropout={dropout} does nothing with num_layers=1: it acts between layers. "
                 "Use input_dropout or output_dropout, or more layers."
             )
         projection = {"proj_size": proj_size} if cell == "lstm" else {}

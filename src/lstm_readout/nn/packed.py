@@ -62,7 +62,7 @@ def to_device(packed: PackedSequence, device: torch.device | str) -> PackedSeque
 
 
 def reversed_rows(packed: PackedSequence) -> PackedSequence:
-    """Reverse each row, its own last token first; lengths and order of the rows stay."""
+    """Reverse each row, its own last token first; lengths and order of the rows stay the same."""
     return with_data(packed, packed.data[reversal(packed)])
 
 

@@ -41,7 +41,7 @@ class RealSteps(NamedTuple):
 
     def weighted_mean(self, scores: Tensor) -> Tensor:
         """Return the mean of each row, weighted by the softmax of its scores (tokens, 1)."""
-        powers = (scores - self._max(scores.detach())[self.row]).exp()  # less the row's maximum: none overflows
+        powers = (scores - self._max(scores.detach())[self.row]).exp()  # minus the row's maximum: none overflows
         return self._by_row(self._sum(powers * self.data) / self._sum(powers))
 
     def _by_row(self, pooled: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """What a classifier reads: ``LSTMOutput`` goes in, one vector per document comes out.
 
-``last`` is the answer of this project: ``h_n[-1]``, or ``cat(h_n[-2], h_n[-1])`` with two directions. The others are
-there to be compared with it. All of them read real steps only. Each class below holds
-everything that the project says about its readout; ``READOUTS`` gives each a name.
+``last`` is this project's readout: ``h_n[-1]``, or ``cat(h_n[-2], h_n[-1])`` with two directions. The others are there
+to be compared with it. All of them read real steps only. Each class below contains everything that the project says
+about its readout; ``READOUTS`` gives each a name.
 
 Shapes: B rows, L layers, D directions, O = proj_size or hidden_size, H hidden_size.
 """
@@ -240,7 +240,7 @@ class Cell(Readout):
 
     def forward(self, lstm: LSTMOutput) -> Tensor:
         """Return (B, D * H)."""
-        # lstm.c_n is there: see build_readout
+        # build_readout has checked that there is a c_n
         return self.top(cast(Tensor, lstm.c_n))
 
 

@@ -1,4 +1,4 @@
-"""What a decoder without attention can read of its source at each step: its own first state.
+"""What a decoder without attention can read from its source at each step: its own first state.
 
 Shapes: B sources, O width of the decoder's output, N tokens of the decoder.
 """
@@ -17,7 +17,7 @@ from lstm_readout.nn.lstm import LSTM, LSTMState
 class StateReadout(nn.Module):
     """The decoder's output joined with its first state: ``h~ = tanh(W_s [h_0; c_0] + W_h h_t + b)``.
 
-    So each word is generated from the summary itself, not from what the steps before have left of it (Cho et al. 2014,
+    Each word is thus generated from the summary itself, not from what earlier steps have left of it (Cho et al. 2014,
     "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation", section 2.2). The
     form is that of Luong et al. 2015, equation 5, with the state in place of what attention reads.
 
