@@ -205,7 +205,7 @@ def test_classifiers_that_work_together_have_the_mean_of_their_probabilities(tmp
     other = tmp_path / "other.ckpt"
     model = Classifier(vocab_size=len(WORD), num_classes=2, **SIZES)
     torch.save(content_of("classify", model, Vocabulary({"text": WORD}, ["no", "yes"])), other)
-    with pytest.raises(UserError, match="ensemble: number 2 knows the labels 'no', 'yes', the first checkpoint 'bad'"):
+    with pytest.raises(UserError, match="ensemble: number 2 has the labels 'no', 'yes', the first checkpoint 'bad'"):
         DocumentClassifier.load(paths[0], ensemble=[paths[1], other])
     with pytest.raises(UserError, match=r"wanted a list of checkpoints, got '.*1\.ckpt'"):
         DocumentClassifier.load(paths[0], ensemble=paths[1])
@@ -299,7 +299,7 @@ def refused(path: Path, pipeline: type[Pipeline] = DocumentClassifier) -> str:
 def test_a_missing_file_is_answered_with_the_checkpoints_that_are_there(saved):
     path = saved["classify"][0]
     message = refused(path.with_name("missing.ckpt"))
-    assert f"no such file: '{path.with_name('missing.ckpt')}'. There is: {path}, " in message
+    assert f"no such file: '{path.with_name('missing.ckpt')}'. Found: {path}, " in message
     assert refused(Path("no/such/folder/x.ckpt")) == "checkpoint: no such file: 'no/such/folder/x.ckpt'."
 
 
@@ -307,7 +307,7 @@ def test_a_folder_is_answered_with_the_checkpoints_in_it(saved, tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "best.ckpt").write_bytes(saved["classify"][0].read_bytes())
     for folder in (tmp_path, tmp_path / "run", tmp_path / "run" / "checkpoints"):
-        assert f"There is: {tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}." in refused(folder)
+        assert f"Found: {tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}." in refused(folder)
 
 
 def test_a_search_for_other_checkpoints_does_not_walk_the_whole_disk(tmp_path):
@@ -321,7 +321,7 @@ def test_a_file_that_was_cut_anywhere_is_refused(saved, tmp_path):
     whole, path = saved["classify"][0].read_bytes(), tmp_path / "cut.ckpt"
     for length in [0, 1, 2, 4, 30, *range(100, len(whole), len(whole) // 30), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        assert f"could not read '{path}': it is cut short, or no checkpoint at all" in refused(path), length
+        assert f"could not read '{path}': it is truncated, or not a checkpoint" in refused(path), length
 
 
 def test_a_damaged_or_foreign_file_is_refused_and_never_crashes(saved, tmp_path):

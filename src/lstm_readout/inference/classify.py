@@ -48,8 +48,8 @@ class DocumentClassifier(Pipeline[Classifier]):
         for number, other in enumerate(others, start=1):
             if set(other.vocabulary.labels) != set(vocabulary.labels):
                 raise UserError(
-                    f"ensemble: number {number} knows the labels {_shown(other)}, the first checkpoint {_shown(self)}. "
-                    "Take classifiers that were trained for the same labels."
+                    f"ensemble: number {number} has the labels {_shown(other)}, the first checkpoint {_shown(self)}. "
+                    "Use classifiers that were trained on the same labels."
                 )
             self._orders.append([other.vocabulary.labels.index(label) for label in vocabulary.labels])
 

@@ -99,7 +99,7 @@ class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel]):
         column, _ = tokenizer.encode([text])
         prefix = column.values[:-1].tolist()  # without <eos>
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        # Not the whole text is decoded each time: tokens before the last yielded piece move no spaces after it
+        # Not the whole text is decoded each time: tokens before the last yielded piece do not affect spaces after it
         before, new, yielded = list(prefix), [], tokenizer.decode(prefix)
         for token_id in sample(self.stepper, prefix, **self._options(), generator=generator):
             new.append(token_id)

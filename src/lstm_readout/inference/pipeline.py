@@ -50,7 +50,7 @@ class Pipeline(Generic[Model]):
             int8: quantise the weights that every step of generation reads; on the CPU, and not for a classifier.
 
         Raises:
-            UserError: the file is missing, broken, of another program or of another task, or int8 is not possible.
+            UserError: the file is missing, broken, from another program or another task, or int8 is not possible.
         """
         return cls(*cls.read(path, device, int8=int8))
 

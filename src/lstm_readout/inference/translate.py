@@ -88,7 +88,7 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
         check_beam(beam_size, length_penalty)
         if n_best is not None and not 1 <= n_best <= beam_size:
             raise UserError(
-                f"n_best: wanted 1 to beam_size={beam_size}, for a beam finds no more, got {n_best}. "
+                f"n_best: wanted 1 to beam_size={beam_size} (a beam finds no more), got {n_best}. "
                 f"Set beam_size={max(n_best, 2)}, or n_best=null."
             )
         self.translator = model
@@ -123,7 +123,7 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
         return cls(model, vocabulary, **options)
 
     def __call__(self, texts: Sequence[str], max_length: int | None = None) -> list[str]:
-        """Translate each text, up to ``max_length`` tokens; None: twice those of the source and 20 more."""
+        """Translate each text, up to ``max_length`` tokens; None: twice those of the source plus 20."""
         check_texts(texts)
         tokenizers, results = self.vocabulary.tokenizers, {}
         for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
@@ -163,7 +163,7 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
             raise UserError("int8=true: a given translation is scored in float. Set int8=false.")
         column, cut = self.vocabulary.tokenizers["target"].encode(list(targets))
         if cut:
-            raise UserError("target: it is longer than the max_length of its tokenizer. Score a shorter one.")
+            raise UserError("target: longer than the max_length of its tokenizer. Score a shorter one.")
         results: dict[int, Translation] = {}
         for rows, source_ids in packed_batches(self.vocabulary.tokenizers["source"], texts, self.device):
             forced = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
@@ -241,8 +241,8 @@ def with_others(model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | 
         for role in ("target", "source"):
             if tokenizers.get(role) != wanted.get(role):
                 raise UserError(
-                    f"ensemble: '{path}' has another {role} vocabulary than the first checkpoint, so that their "
-                    "probabilities are of other tokens. Train all of them on the same data with the same tokenizer."
+                    f"ensemble: '{path}' has a different {role} vocabulary from the first checkpoint, so their "
+                    "probabilities are for different tokens. Train all on the same data with the same tokenizer."
                 )
         models.append(one)
     return Ensemble(models).eval()

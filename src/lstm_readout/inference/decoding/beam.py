@@ -64,7 +64,7 @@ def beam_search(
         state: (h_0, c_0) of B texts.
         beam_size: K, hypotheses per text.
         max_length: the limit on tokens, for all texts or one per text. Hypotheses that are cut there are returned as
-            well; their scores count no ``<eos>``.
+            well; their scores do not include ``<eos>``.
         length_penalty: hypotheses are ranked by ``score / length ** length_penalty`` (Wu et al. 2016, "Google's
             Neural Machine Translation System", section 7, the form before their equation 14). The length counts
             what the score counts, ``<eos>`` included. 0 prefers short texts, 1 compares means per token.

@@ -18,10 +18,10 @@ MakeProduct = Callable[[Tensor, Tensor | None], Product]
 
 
 class _InputTable:
-    """What layer 0 makes of each token, ``embedding @ W_ih.T + biases``: a look-up in place of a product per step.
+    """What layer 0 computes from each token, ``embedding @ W_ih.T + biases``: a look-up in place of a product per step.
 
-    A row is computed when its token first occurs, and stays: no more products than without a table, and no memory for
-    tokens that never occur. A table of up to ``AT_ONCE`` rows is computed whole at the first step.
+    A row is computed when its token first occurs, and reused after that: no more products than without a table, and no
+    memory for tokens that never occur. A table of up to ``AT_ONCE`` rows is computed whole at the first step.
 
     Args:
         embedding: (V, E).
@@ -38,7 +38,7 @@ class _InputTable:
         self.complete = False
 
     def __call__(self, token_ids: Tensor) -> Tensor:
-        """Look ids up, into memory of their own: (N,) -> (N, G * H)."""
+        """Look ids up, into new memory: (N,) -> (N, G * H)."""
         if not self.complete and not self.known.index_select(0, token_ids).all():
             self._fill(token_ids)
         return self.rows.index_select(0, token_ids)
@@ -80,7 +80,7 @@ class Cell(Protocol):
     """A layer: its ``Input``, and [h (N, O), c (N, H)] of an LSTM or [h] of the others -> the same one step later."""
 
     def __call__(self, x: Input, state: list[Tensor]) -> list[Tensor]:
-        """Go on by one step."""
+        """Advance by one step."""
         ...
 
 
@@ -104,7 +104,7 @@ class LSTMCell:
         self.gates = _sum_of_products(gates, embedding, make)
 
     def __call__(self, x: Input, state: list[Tensor]) -> list[Tensor]:
-        """Go on by one step."""
+        """Advance by one step."""
         h, c = state
         gates = self.gates(x, h)  # (N, 4H)
         gates[:, : 3 * self.hidden_size].sigmoid_()
@@ -124,7 +124,7 @@ class GRUCell:
         self.recurrent = make(weights["weight_hh"], weights.get("bias_hh"))
 
     def __call__(self, x: Input, state: list[Tensor]) -> list[Tensor]:
-        """Go on by one step."""
+        """Advance by one step."""
         (h,), size = state, self.hidden_size
         from_x, from_h = self.input(x), self.recurrent(h)  # (N, 3H): reset, update, new
         r, z = from_x[:, : 2 * size].add_(from_h[:, : 2 * size]).sigmoid_().chunk(2, dim=1)
@@ -139,7 +139,7 @@ class RNNCell:
         self.gates = _sum_of_products(weights, embedding, make)
 
     def __call__(self, x: Input, state: list[Tensor]) -> list[Tensor]:
-        """Go on by one step."""
+        """Advance by one step."""
         (h,) = state
         return [self.gates(x, h).tanh_()]
 
@@ -158,7 +158,7 @@ def _sum_of_products(
 
 
 def _input_of(embedding: Tensor, weight: Tensor, bias: Tensor | None, make: MakeProduct) -> Callable[[Input], Tensor]:
-    """Return what layer 0 makes of its input."""
+    """Return what layer 0 computes from its ``Input``."""
     if weight.shape[1] == embedding.shape[1]:
         return _InputTable(embedding, weight, bias)
     return _FedInput(embedding, weight, bias, make)

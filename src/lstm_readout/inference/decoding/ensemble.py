@@ -70,7 +70,7 @@ class _EnsembleStepper(Stepper):
 
 
 class EnsembleDecoder(nn.Module):
-    """Decoders in place of one; it starts from what ``Ensemble.encode`` returns."""
+    """Several decoders in place of one, starting from what ``Ensemble.encode`` returns."""
 
     def __init__(self, decoders: Sequence[LanguageModel]) -> None:
         super().__init__()

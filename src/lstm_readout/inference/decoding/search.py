@@ -68,7 +68,7 @@ def translate(
     Args:
         model: the translator, in eval mode.
         source_ids: B sources.
-        max_length: the limit on tokens of a translation; None: twice those of its own source and 20 more, so that no
+        max_length: the limit on tokens of a translation; None: twice those of its own source plus 20, so that no
             translation depends on the other rows of its batch.
         beam_size, length_penalty: see ``beam_search``; a beam of 1 is greedy.
         stepper: of ``model.decoder``, for many calls; None: a new one for this call.

@@ -66,7 +66,7 @@ class Stepper:
             self.cells = [_cell(model.encoder, layer, make) for layer in range(model.encoder.lstm.rnn.num_layers)]
 
     def __call__(self, token_ids: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
-        """Score what follows one more token per row: ids (N,) -> logits (N, V), and the state to go on from."""
+        """Score what follows one more token per row: ids (N,) -> logits (N, V), and the state to continue from."""
         if self.cells is None:
             with torch.no_grad():
                 return self.model.step(token_ids, state)
@@ -86,7 +86,7 @@ class Stepper:
         return self.head(x), source.after(last, x)
 
     def fit(self, state: DecoderState) -> DecoderState:
-        """Return the state in the precision of the steps: an encoder under autocast gives another."""
+        """Return the state in the precision of the steps: an encoder under autocast returns another."""
         return state.to(self.dtype)
 
     def first_state(self, batch: int) -> LSTMState:
@@ -116,7 +116,7 @@ def _is_plain(model: LanguageModel) -> bool:
 
 
 def _stacked(steps: list[list[Tensor]]) -> LSTMState:
-    """Put the layers' h (N, O) and c (N, H) together: (L, N, O), (L, N, H)."""
+    """Stack the layers' h (N, O) and c (N, H): (L, N, O), (L, N, H)."""
     if len(steps) == 1:
         return LSTMState(*[part.unsqueeze(0) for part in steps[0]])
     return LSTMState(*(torch.stack(parts) for parts in zip(*steps, strict=True)))
