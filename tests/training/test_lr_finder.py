@@ -40,7 +40,7 @@ def test_what_follows_a_loss_that_is_none_is_left_out():
 
 
 def test_too_few_steps_tell_nothing():
-    with pytest.raises(UserError, match=f"find_lr: the loss was finite in {SKIPPED} steps only"):
+    with pytest.raises(UserError, match=f"find_lr: the loss was finite in only {SKIPPED} steps"):
         read_curve(RATES[:SKIPPED], [1.0] * SKIPPED, [1.0] * SKIPPED)
 
 

@@ -32,7 +32,7 @@ class Trainer(lightning.Trainer):
         options: those of ``lightning.Trainer``.
 
     Raises:
-        UserError: ``precision`` is bfloat16 and the processor has no LSTM in it.
+        UserError: ``precision`` is bfloat16 and the processor has no bfloat16 LSTM.
     """
 
     @functools.wraps(lightning.Trainer.__init__)
@@ -42,7 +42,7 @@ class Trainer(lightning.Trainer):
             precision = _chosen(device)
         elif device == "cpu" and str(precision) in _BFLOAT16_ON_CPU and not _cpu_runs_bfloat16():
             raise UserError(
-                f"trainer.precision={precision}: this processor has no LSTM in bfloat16. Set trainer.precision=32-true."
+                f"trainer.precision={precision}: this processor has no bfloat16 LSTM. Set trainer.precision=32-true."
             )
         options["profiler"] = options.get("profiler") or _Unprofiled()
         given = options.get("callbacks") or []
@@ -116,7 +116,7 @@ def _cpu_runs_bfloat16() -> bool:
 
 
 def quiet_lightning() -> None:
-    """Send Lightning's messages to the run's log, without its advice on settings that are chosen here."""
+    """Send Lightning's messages to the run's log, without its advice on settings that this project chooses."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class GradualUnfreezing(Callback):
-    """Train the head alone in the first epoch, and one layer more from the top in each later one (Howard and Ruder
+    """Train the head alone in the first epoch, and one more layer from the top in each later one (Howard and Ruder
     2018, "Universal Language Model Fine-tuning for Text Classification", section 3.3).
 
     What was frozen before, for example by ``vectors.freeze``, stays frozen. A frozen layer costs no backward pass, and
@@ -42,11 +42,11 @@ class GradualUnfreezing(Callback):
         self._train_layers_of(trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train one layer more."""
+        """Train one more layer."""
         self._train_layers_of(trainer.current_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Unfreeze all again."""
+        """Unfreeze all parameters again."""
         self._train_layers_of(max(self._depths.values(), default=0))
 
     def _train_layers_of(self, epoch: int) -> None:

@@ -1,8 +1,8 @@
 """A task and a trainer go in; the loss over a rising learning rate and a suggestion come out: the range test (Smith
 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3).
 
-Not Lightning's own, which validates meanwhile, sets all parameter groups to one rate, and looks for the steepest fall
-over the rate itself, not its logarithm: that is nearly always at the smallest rates.
+Not Lightning's own, which validates during the test, sets all parameter groups to one rate, and looks for the steepest
+fall over the rate itself, not its logarithm: that is nearly always at the smallest rates.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def range_test(trainer: Callable[..., Trainer], task: LightningModule, data: Lig
 
     Args:
         trainer: options of Lightning's Trainer -> the Trainer of the run with these options.
-        task: is trained meanwhile; it has no schedule.
+        task: what is trained; it has no schedule.
         data: what it is trained on.
 
     Raises:
@@ -117,7 +117,7 @@ def read_curve(lr: Sequence[float], loss: Sequence[float], smoothed: Sequence[fl
     number = next((i for i, value in enumerate(smoothed) if not math.isfinite(value)), len(smoothed))
     if number < SKIPPED + 3:
         raise UserError(
-            f"find_lr: the loss was finite in {number} steps only, too few to suggest a rate. Look for a mistake in "
+            f"find_lr: the loss was finite in only {number} steps, too few to suggest a rate. Look for a mistake in "
             "the data or the model: debug=one_batch, doctor=default."
         )
     values = np.asarray(smoothed[:number])

@@ -21,7 +21,7 @@ class ProgressBar(callbacks.ProgressBar):
     """Show epoch, batches, time, loss and whatever is logged with ``prog_bar=True``.
 
     Args:
-        seconds: between two drawings.
+        seconds: time between two updates.
     """
 
     def __init__(self, seconds: float = 0.3) -> None:

@@ -36,7 +36,7 @@ class Throughput(Callback):
 
     @classmethod
     def of(cls, trainer: Trainer) -> Throughput | None:
-        """Return that of the trainer, None if it has none."""
+        """Return the trainer's ``Throughput``, or None if it has none."""
         callbacks: list[Callback] = getattr(trainer, "callbacks", [])
         return next((callback for callback in callbacks if isinstance(callback, cls)), None)
 

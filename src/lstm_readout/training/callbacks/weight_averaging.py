@@ -22,13 +22,13 @@ class WeightAveraging(LightningWeightAveraging):
 
     With ``decay``, an exponential moving average: after each step ``average = d * average + (1 - d) * weights``, where
     d is ``min(decay, (1 + n) / (10 + n))`` after n steps, so that it soon forgets the random initial weights (Polyak
-    and Juditsky 1992; the warm-up is that of TensorFlow's ``ExponentialMovingAverage``). Without, the plain mean of the
-    weights at the end of each epoch, which is the average of those epochs' checkpoints (Izmailov et al. 2018,
+    and Juditsky 1992; the warm-up is that of TensorFlow's ``ExponentialMovingAverage``). Without it, the plain mean of
+    the weights at the end of each epoch, which is the average of those epochs' checkpoints (Izmailov et al. 2018,
     "Averaging Weights Leads to Wider Optima and Better Generalization").
 
     Args:
         decay: of the moving average; None: the plain mean over epochs.
-        from_epoch: the first epochs, which are left out.
+        from_epoch: how many epochs to skip at the start.
 
     Raises:
         UserError: for values out of range.
@@ -62,7 +62,7 @@ class WeightAveraging(LightningWeightAveraging):
         """Do nothing: the average was updated with the epoch's last batch."""
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save the average in place of the weights, and these beside it, once there is an average."""
+        """Save the average in place of the weights, and the weights beside it, once there is an average."""
         if self.averaged:
             super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
