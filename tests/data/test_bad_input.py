@@ -230,7 +230,8 @@ CASES: dict[str, Case] = {
     "gzip that is not named so": one(
         "a.csv",
         gzip.compress(ROWS.encode()),
-        "data: '{folder}/a.csv' is gzip. Rename it to 'a.csv.gz', or unpack it first: gzip -dc {folder}/a.csv > NEW_FILE",
+        "data: '{folder}/a.csv' is gzip. Rename it to 'a.csv.gz', or unpack it first: gzip -dc {folder}/a.csv > "
+        "NEW_FILE",
     ),
     **{
         f"{kind} in {name}": one(

@@ -390,7 +390,7 @@ def test_a_file_that_holds_code_is_refused_and_the_code_does_not_run(form, tmp_p
     path.write_bytes(pickle.dumps(content, protocol=2) if form == "pickle" else saved_bytes(content))
     message = refused(path)
     assert f"could not read '{path}'" in message
-    assert form == "pickle" or "it holds more than tensors and plain values" in message
+    assert form == "pickle" or "it contains more than tensors and plain values" in message
     assert not proof.exists()
     if form == "pickle":  # the file does what it is said to do, where it is let
         pickle.loads(path.read_bytes())

@@ -130,7 +130,7 @@ def test_a_subclass_that_encodes_as_its_backend_does_is_stored_as_that() -> None
 
 def test_a_subclass_that_encodes_by_its_own_code_is_refused() -> None:
     fit = partial(Shouting, word_backend())
-    with pytest.raises(UserError, match=r"Shouting encodes or decodes by Python code of its own"):
+    with pytest.raises(UserError, match=r"Shouting encodes or decodes with Python code of its own"):
         fit_vocabulary(rows("#one !more"), {"text": "text"}, lambda texts: fit())
 
 

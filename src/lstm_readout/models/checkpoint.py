@@ -71,7 +71,7 @@ def _read(path: Path) -> Checkpoint:
         if isinstance(error, PermissionError):
             reason = "no permission"
         elif zipfile.is_zipfile(path):
-            reason = "it holds more than tensors and plain values"
+            reason = "it contains more than tensors and plain values"
         else:
             reason = "it is truncated, or not a checkpoint"
         raise UserError(f"checkpoint: could not read '{path}': {reason}. Use another file of the run.") from error

@@ -23,7 +23,7 @@ def row_of_token(packed: PackedSequence) -> Tensor:
 
 
 def step_before(packed: PackedSequence) -> Tensor:
-    """Return the place of the step before, for each packed token except the rows' first ones: (tokens - B,)."""
+    """Return the place of the previous step, for each packed token except the first of each row: (tokens - B,)."""
     sizes = packed.batch_sizes.to(packed.data.device)
     places = torch.arange(int(packed.batch_sizes[0]), len(packed.data), device=sizes.device)
     return places - sizes[:-1].repeat_interleave(sizes[1:])

@@ -57,13 +57,13 @@ def read_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -> 
         UserError: a file is missing, empty, not UTF-8, broken, or parallel files differ in length.
     """
     splits = {}
-    for split, given in _below(root, files).items():
-        if isinstance(given, Mapping):
-            splits[split] = read_parallel(given)
+    for split, source in _below(root, files).items():
+        if isinstance(source, Mapping):
+            splits[split] = read_parallel(source)
         else:
-            splits[split] = _format_of(given, _DOCUMENT if whole else _LINES).read(given)
+            splits[split] = _format_of(source, _DOCUMENT if whole else _LINES).read(source)
         if not len(splits[split]):
-            raise _no_rows(given)
+            raise _no_rows(source)
     return splits
 
 
@@ -84,13 +84,13 @@ def stream_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -
             "Set data.whole=false (one row per line), or data.streaming=false."
         )
     splits = {}
-    for split, given in _below(root, files).items():
-        if isinstance(given, Mapping):
-            splits[split] = stream_parallel(given)
+    for split, source in _below(root, files).items():
+        if isinstance(source, Mapping):
+            splits[split] = stream_parallel(source)
         else:
-            splits[split] = _format_of(given, _LINES).stream(given)
+            splits[split] = _format_of(source, _LINES).stream(source)
         if next(iter(splits[split]), None) is None:
-            raise _no_rows(given)
+            raise _no_rows(source)
     return splits
 
 
@@ -141,13 +141,13 @@ def _found(path: Path, alone: str) -> dict[str, str]:
 def _below(root: Path, files: Mapping[str, Any]) -> dict[str, Any]:
     """Return split -> path, or {column: path}, without entries that are None."""
     below = {}
-    for split, given in files.items():
+    for split, source in files.items():
         if split not in SPLITS:
             raise UserError(f"data.files: there is no split '{split}'. {did_you_mean(split, SPLITS)}")
-        if isinstance(given, Mapping):
-            below[split] = {name: root / Path(path).expanduser() for name, path in given.items() if path}
-        elif given is not None:
-            below[split] = root / Path(given).expanduser()
+        if isinstance(source, Mapping):
+            below[split] = {name: root / Path(path).expanduser() for name, path in source.items() if path}
+        elif source is not None:
+            below[split] = root / Path(source).expanduser()
     return below
 
 
@@ -155,6 +155,6 @@ def _format_of(path: Path, plain: _Format) -> _Format:
     return _FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix, plain)
 
 
-def _no_rows(given: Any) -> UserError:
-    paths = ", ".join(f"'{path}'" for path in (given.values() if isinstance(given, Mapping) else [given]))
+def _no_rows(source: Any) -> UserError:
+    paths = ", ".join(f"'{path}'" for path in (source.values() if isinstance(source, Mapping) else [source]))
     return UserError(f"data: {paths} has no rows. Give a {FORMATS} file with at least one.")

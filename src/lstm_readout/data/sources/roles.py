@@ -89,10 +89,10 @@ def _aligned(roles: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _check_aligned(text: str, labels: str, row: int, role: str, where: str) -> None:
-    words, given = len(text.split()), len(labels.split())
-    if words != given:
+    words, number = len(text.split()), len(labels.split())
+    if words != number:
         raise UserError(
-            f"data.columns.{role}: row {row:,} of {where} has {words} words and {given} {role}: '{text[:60]}'. "
+            f"data.columns.{role}: row {row:,} of {where} has {words} words and {number} {role}: '{text[:60]}'. "
             "Give one per word, separated by spaces."
         )
 

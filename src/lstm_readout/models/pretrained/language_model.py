@@ -114,7 +114,7 @@ def move(path: str | Path, parts: Mapping[str, Part]) -> dict[str, Coverage]:
         _fill_head(part, checkpoint.weights, known[role])
         ordinary = [i for i in known[role] if i >= len(SPECIAL_TOKENS)]
         covered[role] = coverage_of(part.place, ordinary)
-        _tell(role, file, part, covered[role], len(ordinary))
+        _log_coverage(role, file, part, covered[role], len(ordinary))
     return covered
 
 
@@ -125,8 +125,8 @@ def _misfits(part: Part, weights: Mapping[str, Tensor], cell: str) -> Iterable[s
         wanted, given = ({"cell": sizes["cell"]} for sizes in (wanted, given))
     for name, value in wanted.items():
         if given[name] != value:
-            told = str(value).lower() if isinstance(value, bool) else value
-            yield f"{part.key}.{name} is {given[name]}, the language model's {value}. Set {part.key}.{name}={told}."
+            shown = str(value).lower() if isinstance(value, bool) else value
+            yield f"{part.key}.{name} is {given[name]}, the language model's {value}. Set {part.key}.{name}={shown}."
 
 
 def _sizes(weights: Mapping[str, Tensor], cell: str) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _fill_head(part: Part, weights: Mapping[str, Tensor], known: Mapping[int, in
     _fill_rows(head.bias, weights["head.bias"], known)
 
 
-def _tell(role: str, file: Path, part: Part, coverage: Coverage, found: int) -> None:
+def _log_coverage(role: str, file: Path, part: Part, coverage: Coverage, found: int) -> None:
     rnn = part.encoder.lstm.rnn
     words = len(part.place.tokens) - len(SPECIAL_TOKENS)
     tokens = "" if coverage.tokens is None else f", {100 * coverage.tokens:.1f} % of the training tokens"

@@ -103,7 +103,7 @@ class PretrainedVectors:
                 )
         covered = {}
         for role, (source, place) in chosen.items():
-            sharing = [other.tokens for given, other in chosen.values() if given is source]
+            sharing = [other.tokens for origin, other in chosen.values() if origin is source]
             words = {form for tokens in sharing for token in tokens for form in self._forms(token)}
             covered[role] = self._fill(role, place, source, source.read(words))
         self.freeze_embeddings(places)
@@ -136,7 +136,7 @@ class PretrainedVectors:
                 weight.mul_(scale / before)
             weight[list(found)] = values
         coverage = coverage_of(place, ordinary)
-        _tell(role, source, coverage, len(ordinary), len(place.tokens) - len(SPECIAL_TOKENS))
+        _log_coverage(role, source, coverage, len(ordinary), len(place.tokens) - len(SPECIAL_TOKENS))
         return coverage
 
     def _forms(self, token: str) -> tuple[str, ...]:
@@ -192,7 +192,7 @@ def coverage_of(place: Place, found: Sequence[int]) -> Coverage:
     return Coverage(share, covered, [place.tokens[int(i)] for i in words])
 
 
-def _tell(role: str, source: Source, coverage: Coverage, found: int, words: int) -> None:
+def _log_coverage(role: str, source: Source, coverage: Coverage, found: int, words: int) -> None:
     tokens = "" if coverage.tokens is None else f", {100 * coverage.tokens:.1f} % of the training tokens"
     missing = f"; missing: {', '.join(map(repr, coverage.missing))}, ..." if coverage.missing else ""
     share = f"{found:,} of {words:,} words ({100 * coverage.words:.1f} %)"

@@ -34,7 +34,7 @@ def read_vocab(path: str, key: str = "tokenizer.vocab_path") -> SavedVocab:
         key: the configuration's key that named it, for messages.
 
     Raises:
-        UserError: there is no such file, or it holds something else.
+        UserError: the file is missing, or it contains something else.
     """
     file = Path(path).expanduser()
     if not file.is_file():
