@@ -143,7 +143,7 @@ def test_a_file_that_is_not_there(tmp_path):
         read("nowhere.txt")
     with pytest.raises(UserError, match="is a folder"):
         read(tmp_path)
-    with pytest.raises(UserError, match=r"vectors\.path: which file\? For example: vectors=file vectors\.path="):
+    with pytest.raises(UserError, match=r"vectors\.path: no file given\. For example: vectors=file vectors\.path="):
         from_file()
 
 

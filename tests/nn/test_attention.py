@@ -247,7 +247,7 @@ def test_dropout_acts_on_what_the_softmax_reads_in_training_alone():
     ("arguments", "message"),
     [
         ({"attention": "dott"}, "attention: there is no 'dott'. Did you mean 'dot'"),
-        ({"attention": "dot", "bidirectional": True}, "widths differ: 10 of the encoder.*5 of the decoder.*=general"),
+        ({"attention": "dot", "bidirectional": True}, "widths differ: 10 for the encoder.*5 for the decoder.*=general"),
         ({"attention": "none", "input_feeding": True}, "model.attention=none reads nothing. Set model.attention=gen"),
         (
             {"input_feeding": True, "weight_drop": 0.3},

@@ -29,8 +29,7 @@ class Seq2Seq(nn.Module):
     Args:
         source_vocab_size, target_vocab_size: number of token ids on each side.
         output_dropout, tied_embeddings, softmax, cutoffs: of the decoder, see ``LanguageModel``.
-        reverse_source: read each source from its end, so that the first words of both sides are close (Sutskever et
-            al., section 3.3).
+        reverse_source: read each source from its end: brings the first words closer (Sutskever et al., section 3.3).
         attention, input_feeding, feed_state: what else each step of the decoder reads, see ``build_decoder``.
         encoder, decoder, shared: arguments of ``Encoder`` for one side or both; no decoder is ever bidirectional.
     """
