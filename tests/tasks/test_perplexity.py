@@ -278,7 +278,7 @@ def test_cut_texts_have_no_bits_per_byte_and_the_log_says_why(caplog):
     assert measured(kind="char").keys() == {"unk_share", "bits_per_byte", "bits_per_character"}
     assert not caplog.messages
     assert measured(kind="char", max_length=4).keys() == {"unk_share"}
-    assert "test: tokenizer.max_length cut" in caplog.text
+    assert "test: tokenizer.max_length truncated" in caplog.text
 
 
 def test_no_fresh_state_after_no_token():
@@ -308,7 +308,7 @@ def test_the_other_protocols_are_measured_at_the_end_and_by_evaluate():
         assert 0 < trained[f"{stage}/unk_share"] < 1
         assert "of them are <unk>" in trained[f"{stage}/bits_per_byte_note"]
     assert trained["baseline/trigram_loss"] < trained["baseline/unigram_loss"]
-    assert "bits_per_byte is not to be compared" in Path("run/train.log").read_text()
+    assert "bits_per_byte is not comparable" in Path("run/train.log").read_text()
     evaluate.main(["checkpoint=run/checkpoints/best.ckpt", *options, "output=again.json"])
     again = json.loads(Path("again.json").read_text())
     for name in ("loss", "loss_fresh_5", "loss_dynamic", "bits_per_byte"):

@@ -17,7 +17,7 @@ SMALLEST = 1e-12  # norm of a gradient that still has a direction
 def adversarial_loss(
     model: Classifier, token_ids: PackedSequence, loss: Callable[[Tensor], Tensor], length: float
 ) -> Tensor:
-    """Return the mean of the loss on the documents and the loss on the same documents, perturbed to increase it most.
+    """Return the mean of two losses: on the documents, and on the same documents perturbed to increase it most.
 
     The embedding vectors v of a whole document are perturbed by ``r = length * g / |g|``, where g is the gradient of
     the loss with respect to v (Miyato, Dai and Goodfellow 2017, "Adversarial Training Methods for Semi-Supervised Text
@@ -25,7 +25,7 @@ def adversarial_loss(
     masks.
 
     Args:
-        model: the returned loss has gradients for its parameters, none for r.
+        model: its parameters get gradients from the returned loss; r does not.
         token_ids: packed (tokens,), B documents.
         loss: logits (B, C) -> mean loss.
         length: norm of each document's r, in units of the embedding.

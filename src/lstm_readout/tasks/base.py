@@ -1,6 +1,6 @@
 """What the three tasks share: a model and its vocabulary go in, a LightningModule that trains and measures comes out.
 
-A task of your own is one subclass: set ``name``, ``roles``, ``batch_type`` and ``model_type``, and write ``sizes``,
+Your own task is one subclass: set ``name``, ``roles``, ``batch_type`` and ``model_type``, and implement ``sizes``,
 ``loss``, ``measure``, ``measured`` and ``describe_readout``.
 """
 
@@ -48,9 +48,9 @@ class Task(LightningModule):
         model: the plain ``nn.Module``.
         vocabulary: tokenizers and labels; saved with the model.
         optimizer: parameters -> optimizer; AdamW by default.
-        scheduler: (optimizer, total_steps) -> schedule of the learning rate, or several, stepped after every batch, a
-            ``ReduceLROnPlateau`` after every validation; None: constant. ``total_steps`` is None if it is unknown: a
-            streamed corpus has no length.
+        scheduler: (optimizer, total_steps) -> one or more learning rate schedules, stepped after every batch (a
+            ``ReduceLROnPlateau``: after every validation); None: constant. ``total_steps`` is None for a streamed
+            corpus, which has no length.
         no_decay, layer_lr_decay: parameter groups, see ``build_optimizer``.
         monitor: the metric that chooses the best checkpoint.
         mode: whether the best value is its ``min`` or its ``max``.
@@ -61,8 +61,8 @@ class Task(LightningModule):
     roles: ClassVar[Mapping[str, Role]]
     batch_type: ClassVar[type]
     model_type: ClassVar[Callable[..., nn.Module]]
-    embeddings: ClassVar[Mapping[str, str]] = {}  # text role -> where the model holds its nn.Embedding
-    model: Any  # the nn.Module; each task knows its own
+    embeddings: ClassVar[Mapping[str, str]] = {}  # text role -> path of its nn.Embedding in the model
+    model: Any  # the nn.Module; its type differs per task
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Task(LightningModule):
         self._plateaus: list[ReduceLROnPlateau] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; Lightning's name of the running hook, 40 times per step, skips ``nn.Module``'s checks."""
+        """Set an attribute; the hook name, which Lightning sets 40 times per step, skips ``nn.Module``'s checks."""
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
@@ -116,7 +116,7 @@ class Task(LightningModule):
         raise NotImplementedError
 
     def describe_readout(self, batch: Any) -> str:
-        """Say in one line which output of the LSTM this task reads, with its shape on this batch."""
+        """Describe in one line which LSTM output this task reads, with its shape on this batch."""
         raise NotImplementedError
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class Task(LightningModule):
         optimizer = build_optimizer(self.optimizer, dict(self.named_parameters()), **self.grouping)
         if self.scheduler is None:
             return optimizer
-        steps = self.trainer.estimated_stepping_batches  # for a stream: max_steps, which is -1 if it is not set
+        steps = self.trainer.estimated_stepping_batches  # for a stream: max_steps, which is -1 if not set
         built = self.scheduler(optimizer, total_steps=int(steps) if 0 <= steps < math.inf else None)
         schedules = [built] if isinstance(built, LRScheduler) else list(built)
         self._plateaus = [one for one in schedules if isinstance(one, ReduceLROnPlateau)]
@@ -198,13 +198,13 @@ class Task(LightningModule):
         """Step a schedule after a batch.
 
         A ``ReduceLROnPlateau`` is stepped at the end of each validation, before the checkpoint is written: Lightning
-        would step it afterwards, and a run resumed from there would miss a step.
+        would step it afterwards, and a run resumed from that checkpoint would miss a step.
         """
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what makes the file self-contained."""
+        """Add what makes the checkpoint self-contained."""
         checkpoint["hyper_parameters"] = hyper_parameters(self.name, self.model.arguments, self.vocabulary, self.config)
 
     @classmethod

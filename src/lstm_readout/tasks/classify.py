@@ -32,7 +32,7 @@ class ClassifyTask(Task):
         arguments: see ``Task``.
 
     Raises:
-        UserError: for ``adversarial`` below 0.
+        UserError: ``adversarial`` is below 0.
     """
 
     name = "classify"

@@ -48,7 +48,7 @@ class GenerateTask(Task):
             ``LanguageModel.loss``.
         drop_state: share of the rows of a stream that start a training window from a zero state, so that the model also
             does well without a past (Melis et al. 2018, "On the State of the Art of Evaluation in Neural Language
-            Models": ``drop_state_probability`` of its code).
+            Models": ``drop_state_probability`` in its code).
         fresh_state_every: N; if given, the final metrics include the loss with the state reset to zeros every N tokens:
             see ``fresh_loss``.
         dynamic_evaluation: ``lr``, ``window`` and ``decay`` of ``DynamicEvaluation``; with an ``lr`` the final metrics
@@ -56,8 +56,8 @@ class GenerateTask(Task):
         arguments: see ``Task``.
 
     Raises:
-        UserError: for label smoothing with an adaptive softmax, for settings out of range, and, when training starts,
-            for ``drop_state`` without a stream.
+        UserError: label smoothing with an adaptive softmax, or a setting is out of range; when training starts:
+            ``drop_state`` without a stream.
     """
 
     name = "generate"
@@ -136,20 +136,18 @@ class GenerateTask(Task):
             raise UserError("int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null.")
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Return units comparable between tokenizers, what spoils the comparison, and losses under other protocols."""
+        """Return units comparable between tokenizers, caveats on them, and losses under other protocols."""
         column, texts = text_of(data.columns[split]), data.texts[split]["text"][:]
         rows = ScoredRows.of(column, data.carry_state)
         found: dict[str, Any] = {"unk_share": unk_share(rows)}
         cut = data.encoded.report["splits"][split]["roles"]["text"]["truncated"]
         if cut:
-            log.warning(
-                "%s: tokenizer.max_length cut %d text(s), so there are no bits per byte of this split", split, cut
-            )
+            log.warning("%s: tokenizer.max_length truncated %d text(s), so this split has no bits per byte", split, cut)
         else:
             found |= units(rows, texts, metrics["bits_per_token"])
             if not gives_back(self.vocabulary.tokenizers["text"], column, texts):
                 found["bits_per_byte_note"] = (
-                    "not to be compared with other tokenizers: the text cannot be read back from these tokens "
+                    "not comparable between tokenizers: decoding these tokens does not restore the text "
                     f"({found['unk_share']:.2%} of them are <unk>)"
                 )
                 log.warning("%s: bits_per_byte is %s", split, found["bits_per_byte_note"])

@@ -12,7 +12,7 @@ Stage = Literal["train", "val", "test"]
 
 
 class RunningMean:
-    """A mean that is accumulated on the losses' own device, so that no step waits for it."""
+    """A mean accumulated on the device of the losses, so that no step waits for it."""
 
     def __init__(self) -> None:
         self.total, self.number = torch.zeros(()), 0
@@ -23,7 +23,7 @@ class RunningMean:
         self.number += number
 
     def take(self) -> tuple[Tensor, int]:
-        """Return the mean and the number of values it covers, and start again from none."""
+        """Return the mean and the number of values it covers, and reset."""
         taken = self.total / self.number, self.number
         self.number = 0
         return taken
@@ -41,7 +41,7 @@ class SplitMeans(nn.Module):
         self._of(stage).update(loss, weight=number)
 
     def take(self, stage: Stage) -> float:
-        """Return the mean over all predictions, and start again from none."""
+        """Return the mean over all predictions, and reset."""
         mean = float(self._of(stage).compute())
         self._of(stage).reset()
         return mean

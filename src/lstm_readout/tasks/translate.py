@@ -1,6 +1,6 @@
 """Translate sentences: the task reads the encoder's ``(h_n, c_n)``, which becomes the decoder's first state.
 
-With ``model.feed_state`` the softmax reads it at every step, with ``model.attention`` the encoder's ``output`` as well.
+With ``model.feed_state`` the softmax reads it at every step; with ``model.attention`` the task also reads ``output``.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class TranslateTask(Task):
         arguments: see ``Task``.
 
     Raises:
-        UserError: for label smoothing with an adaptive softmax, beam_size or length_penalty out of range, or if
-            torchtext is missing.
+        UserError: label smoothing with an adaptive softmax, beam_size or length_penalty out of range, or torchtext is
+            missing.
     """
 
     name = "translate"

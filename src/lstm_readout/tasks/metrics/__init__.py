@@ -1,1 +1,1 @@
-"""What is measured of a task beside its loss, and baselines to hold it against."""
+"""Metrics of a task besides its loss, and baselines to compare them with."""

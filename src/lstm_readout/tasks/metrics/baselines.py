@@ -1,6 +1,6 @@
 """Baselines without an LSTM: encoded columns go in, the score of a trivial model comes out.
 
-A trained model's score means little without these beside it.
+A trained model's score means little without them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def bag_of_words_accuracy(
     """
     features, held_out = _features(train_text, vocab_size), _features(text, vocab_size)
     classes = int(np.max(train_labels)) + 1
-    targets = torch.tensor(np.asarray(train_labels))  # a copy: labels may lie in a file
+    targets = torch.tensor(np.asarray(train_labels))  # a copy: labels may be memory-mapped
     weight = torch.zeros(vocab_size, classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")
@@ -59,7 +59,7 @@ def copy_source_bleu(sources: list[str], targets: list[str]) -> float:
 
 
 def _features(column: Ragged, vocab_size: int) -> Tensor:
-    """Return a sparse (rows, vocab_size) matrix of which tokens a row holds, each row of unit length."""
+    """Return a sparse (rows, vocab_size) matrix of the tokens in each row, scaled to unit length."""
     rows = np.repeat(np.arange(len(column.lengths)), column.lengths)
     cells = np.unique(rows * vocab_size + column.values)
     rows, tokens = cells // vocab_size, cells % vocab_size

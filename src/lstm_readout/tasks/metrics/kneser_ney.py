@@ -1,6 +1,6 @@
-"""A trigram model with Kneser-Ney smoothing: the tokens of a text go in, the loss of another one comes out.
+"""A trigram model with Kneser-Ney smoothing: the tokens of one text go in, the loss on another comes out.
 
-What counting alone predicts: a language model that does not beat it has learned no long dependencies.
+It shows what counting alone achieves: a language model that does not beat it has learned no long dependencies.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ FALLBACK = (0.5, 1.0, 1.5)  # discounts for text too small or too regular to est
 
 
 class _Counts(NamedTuple):
-    """The n-grams of one length, as numbers: their discounted shares, and the mass that each context gives away."""
+    """The n-grams of one length, as numbers: their discounted shares, and the mass that each context leaves over."""
 
     keys: np.ndarray  # (n,) ascending; the context times V, plus the last token
     shares: np.ndarray  # (n,) (count - discount) / total of the context
     contexts: np.ndarray  # (m,) ascending
-    given_away: np.ndarray  # (m,) what is distributed by the shorter n-grams
+    given_away: np.ndarray  # (m,) mass that the shorter n-grams distribute
 
     def interpolate(self, keys: np.ndarray, vocab_size: int, shorter: np.ndarray) -> np.ndarray:
         """Return the probability of each n-gram, (N,), from that of the n-gram without its first token."""
-        order = np.argsort(keys)  # sorted look-ups are several times as fast
+        order = np.argsort(keys)  # sorted look-ups are several times faster
         ordered = keys[order]
         place, known = _find(self.keys, ordered)
         probability = np.where(known, self.shares[place], 0.0)
@@ -79,7 +79,7 @@ class KneserNeyTrigrams:
 
 
 def too_large(tokens: int, vocab_size: int) -> str | None:
-    """Return why this many tokens are not counted, or None."""
+    """Return why a text of this size is not counted, or None."""
     if tokens > MOST_TOKENS:
         return f"{tokens:,} tokens are more than {MOST_TOKENS:,}"
     return f"{vocab_size:,} ids are more than {MOST_IDS:,}" if vocab_size > MOST_IDS else None
@@ -107,6 +107,6 @@ def _joined(vocab_size: int, first: np.ndarray, second: np.ndarray, third: np.nd
 
 
 def _find(ordered: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each wanted key is (anywhere, if it is not there), and whether it is there."""
+    """Return the position of each wanted key (arbitrary if it is missing), and whether it is present."""
     place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
     return place, ordered[place] == wanted

@@ -25,12 +25,12 @@ from lstm_readout.tokenizer import UNK, TextTokenizer
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
 BATCH_TOKENS = 2**14
-DECODED_TOKENS = 2**16  # tokens that decide whether a text can be decoded exactly
+DECODED_TOKENS = 2**16  # tokens checked for whether decoding restores the text
 
 
 @dataclass(frozen=True)
 class DynamicEvaluation:
-    """How the weights adapt to the text that is scored.
+    """How the weights adapt to the text being scored.
 
     Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models", with plain gradient descent: after a window is
     scored, ``w += decay * (trained - w) - lr * gradient``.
@@ -41,7 +41,7 @@ class DynamicEvaluation:
         decay: share of the way back to the trained weights at each step.
 
     Raises:
-        UserError: for a value out of range.
+        UserError: a value is out of range.
     """
 
     lr: float | None = None
@@ -59,7 +59,7 @@ class DynamicEvaluation:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> DynamicEvaluation:
-        """Return the settings of a mapping from a configuration; refuse unknown names."""
+        """Build the settings from a mapping of the configuration; refuse unknown names."""
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
@@ -70,8 +70,8 @@ class DynamicEvaluation:
 def fresh_loss(model: Any, rows: ScoredRows, every: int, device: torch.device) -> float:
     """Return the mean loss with the state reset to zeros every ``every`` tokens, as if the text started there.
 
-    A transformer with a context of this many tokens is scored like this in adjacent windows: on average it sees half of
-    its context. The first input of a window is the token before it.
+    Transformers with a context of ``every`` tokens are scored this way, in adjacent windows: on average they see half
+    of it. The first input of a window is the token before it.
 
     Args:
         model: has ``LanguageModel.loss``.
@@ -121,7 +121,7 @@ def units(rows: ScoredRows, texts: Sequence[str], bits_per_token: float) -> dict
     """Return the loss in units that are comparable between tokenizers.
 
     All bits of the split, including those of each ``<eos>``, are divided by the UTF-8 bytes, or the code points, of the
-    original texts; an ``<eos>`` counts as none.
+    original texts; an ``<eos>`` counts as 0 of them.
 
     Args:
         rows: what was predicted.

@@ -28,7 +28,7 @@ class ScoredRows(NamedTuple):
 
         Args:
             column: its rows end in ``<eos>``.
-            stream: all rows form one, ``<eos>`` between them is predicted, none at the end. Otherwise each row is a
+            stream: all rows form one; the ``<eos>`` between rows is predicted, the last is not. Otherwise each row is a
                 separate document that starts after ``<bos>``, and its ``<eos>`` is predicted.
         """
         if stream:
