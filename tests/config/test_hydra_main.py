@@ -151,12 +151,12 @@ def test_open_keywords_accept_any_name() -> None:
         ),
         (
             "lstm_readout.erors.UserError",
-            "cannot find 'lstm_readout.erors.UserError', for there is no 'lstm_readout.erors'. "
+            "cannot find 'lstm_readout.erors.UserError': there is no 'lstm_readout.erors'. "
             "Did you mean 'lstm_readout.errors'?",
         ),
         (
             "lstm_redout.errors",
-            "cannot find 'lstm_redout.errors', for there is no 'lstm_redout'. Did you mean 'lstm_readout'?",
+            "cannot find 'lstm_redout.errors': there is no 'lstm_redout'. Did you mean 'lstm_readout'?",
         ),
         ("lstm_readout.errors", "'lstm_readout.errors' cannot be called (module)."),
     ],
@@ -246,9 +246,9 @@ def never(config: dict[str, Any]) -> None:
         ("+seed=3", "'seed' is already in the config: write seed=3 to change it."),
         ("+task=translate", "'task' is already in the config: write task=translate to change it."),
         ("~sed", "Could not find 'sed'. Did you mean 'seed'? Valid: model, seed, task."),
-        ("seed", "Cannot read 'seed': missing EQUAL at '<EOF>'. Wanted key=value; quote what is text."),
+        ("seed", "Cannot read 'seed': missing EQUAL at '<EOF>'. Wanted key=value; quote text."),
         ("seed=[1", "Cannot read 'seed=[1': no viable alternative at input '[1'. "
-                    "Wanted key=value; quote what is text."),
+                    "Wanted key=value; quote text."),
         ("=3", "Cannot read '=3': it has no key. Wanted key=value."),
         ("seed=${sed}", "seed: cannot read '${sed}': Interpolation key 'sed' not found."),
         ("seed=???", "seed: must be given, for example seed=..."),

@@ -300,11 +300,15 @@ def test_a_language_model_goes_on_from_another():
             "init_into: classify has no 'decoder'. Did you mean 'encoder'?",
         ),
         ("classify", ["init_from=lm", "init_into=3"], "init_into: wanted a list, for example [encoder], got 3."),
-        ("classify", ["init_tokenizer=true"], "init_tokenizer=true: whose? Name the language model: init_from="),
+        (
+            "classify",
+            ["init_tokenizer=true"],
+            "init_tokenizer=true: no language model to take it from. Name one: init_from=",
+        ),
         (
             "translate",
             ["init_from=lm", "init_tokenizer=true"],
-            "init_tokenizer=true: a language model has one tokenizer, translate reads source and target.",
+            "init_tokenizer=true: a language model has one tokenizer, but translate reads source and target.",
         ),
         (
             "translate",

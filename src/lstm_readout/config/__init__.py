@@ -1,1 +1,1 @@
-"""Words of a command line go in; a checked configuration, and the data and task built from it, come out."""
+"""Command-line words go in; a checked configuration, and the data and task built from it, come out."""

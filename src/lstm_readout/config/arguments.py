@@ -25,10 +25,10 @@ _FREE_TEXT = (
 
 
 def with_task_of_checkpoint(arguments: list[str], group: str) -> tuple[list[str], Checkpoint | None]:
-    """Add ``group=<the checkpoint's task>``, unless it is given; exit with 2 if the file cannot be used.
+    """Add ``group=<the checkpoint's task>``, unless a task is given; exit with 2 if the file is unusable.
 
     Returns:
-        The arguments, free text quoted, and the checkpoint if it was read.
+        The arguments with free text quoted, and the checkpoint if it was read.
     """
     path = _value_of(arguments, "checkpoint")
     if path is None or _value_of(arguments, group) is not None:
@@ -41,7 +41,7 @@ def with_task_of_checkpoint(arguments: list[str], group: str) -> tuple[list[str]
 
 
 def with_checkpoint(arguments: list[str]) -> tuple[list[str], Checkpoint | None]:
-    """Let a checkpoint replace the task, model, tokenizer and data that are not given; see above."""
+    """Let the checkpoint supply the task, model, tokenizer and data unless they are given; see above."""
     if _value_of(arguments, "checkpoint") in (None, "null"):
         return _quoted(arguments), None
     groups = [group for group in ("data", "model", "tokenizer") if _value_of(arguments, group) is None]
@@ -49,7 +49,7 @@ def with_checkpoint(arguments: list[str]) -> tuple[list[str], Checkpoint | None]
 
 
 def of_run(arguments: list[str], needed: str) -> list[str]:
-    """Prepare the arguments of a command that makes a run folder; exit with 2 if the folder cannot be used.
+    """Prepare the arguments of a command that creates a run folder; exit with 2 if the folder is unusable.
 
     Args:
         arguments: of the command line.
@@ -70,23 +70,23 @@ def _with_resumed(arguments: list[str], needed: str) -> list[str]:
         return arguments
     recorded = Path(resumed) / ".hydra" / "overrides.yaml"
     if not recorded.is_file() or not (Path(resumed) / needed).exists():
-        raise UserError(f"resume: '{resumed}' is no run folder with a {needed}.")
+        raise UserError(f"resume: '{resumed}' is not a run folder with a {needed}.")
     earlier = [_with_new_name(str(line)) for line in OmegaConf.load(recorded)]
     return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
 
 
 def _with_new_name(override: str) -> str:
-    """Return an override of an earlier run with the key of today."""
+    """Return an earlier run's override under its current key."""
     key, separator, value = override.partition("=")
     name = key.lstrip("+~")
     return f"{key.removesuffix(name)}{RENAMED.get(name, name)}{separator}{value}"
 
 
 def _check_folder(arguments: list[str]) -> None:
-    """Refuse a folder that contains a run: Hydra would overwrite its configuration first of all."""
+    """Refuse a folder that contains a run: Hydra would overwrite its configuration before anything else."""
     folder = _value_of(arguments, "hydra.run.dir")
     if folder is not None and _value_of(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
-        raise UserError(f"hydra.run.dir: '{folder}' holds a run already. Name another folder, or resume={folder}.")
+        raise UserError(f"hydra.run.dir: '{folder}' already holds a run. Name another folder, or resume={folder}.")
 
 
 def _value_of(arguments: list[str], key: str) -> str | None:
@@ -115,7 +115,7 @@ def _is_plain(value: str) -> bool:
 
 
 def _quote(value: str) -> str:
-    # A backslash before a quote would be read as an escape, and ${ as an interpolation
+    # Hydra would read a backslash before a quote as an escape, and ${ as an interpolation
     value = re.sub(r"(\\*)'", r"\1\1\\'", value)
     value = re.sub(r"(\\+)$", r"\1\1", value)
     return "'" + value.replace("${", "\\${") + "'"

@@ -123,16 +123,16 @@ def load(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tup
 
 
 def _tokenizer(config: Mapping[str, Any], task_class: type[Task]) -> Any:
-    """Return a function from training texts to a tokenizer; with ``init_tokenizer`` that of the language model."""
+    """Return a function from training texts to a tokenizer; with ``init_tokenizer`` it returns the language model's."""
     if not config.get("init_tokenizer"):
         return instantiate(config["tokenizer"])
     if not config.get("init_from"):
-        raise UserError("init_tokenizer=true: whose? Name the language model: init_from=runs/generate/...")
+        raise UserError("init_tokenizer=true: no language model to take it from. Name one: init_from=runs/generate/...")
     roles = [role for role, kind in task_class.roles.items() if kind == "text"]
     if len(roles) > 1 and not config["data"]["joint_tokenizer"]:
         raise UserError(
-            f"init_tokenizer=true: a language model has one tokenizer, {task_class.name} reads {' and '.join(roles)}. "
-            "Set init_tokenizer=false, or data.joint_tokenizer=true."
+            f"init_tokenizer=true: a language model has one tokenizer, but {task_class.name} reads "
+            f"{' and '.join(roles)}. Set init_tokenizer=false, or data.joint_tokenizer=true."
         )
     limit = {key: config["tokenizer"][key] for key in ("max_length", "keep") if key in config["tokenizer"]}
     return partial(tokenizer_of, path=str(language_model_file(config["init_from"])), **limit)

@@ -18,7 +18,7 @@ def build_trainer(config: Mapping[str, Any], data: TextDataModule, *, progress_b
     callbacks = {name: node for name, node in config["callbacks"].items() if node is not None}
     if not progress_bar:
         callbacks.pop("progress_bar", None)
-    if "validation" not in data.columns and "best" in callbacks:  # nothing to choose by: the best is the last
+    if "validation" not in data.columns and "best" in callbacks:  # no metric to choose by: the last is the best
         callbacks.pop("early_stopping", None)
         callbacks["best"] = callbacks["best"] | {"monitor": None}
     return bare_trainer(
@@ -34,7 +34,7 @@ def bare_trainer(config: Mapping[str, Any], **options: Any) -> Trainer:
     try:
         return instantiate(
             config["trainer"], **options, use_distributed_sampler=False
-        )  # the batches know their process
+        )  # the batches are already split by process
     except UserError:
         raise
     except (MisconfigurationException, ValueError) as error:

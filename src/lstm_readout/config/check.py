@@ -23,7 +23,7 @@ _MUST_BE_GIVEN = {
 
 
 def check_jobs(jobs: Sequence[DictConfig]) -> None:
-    """Check all jobs of a sweep and list each fault once, though many jobs may share it."""
+    """Check all jobs of a sweep and list each fault once, even if several jobs share it."""
     faults: dict[str, None] = {}
     for job in jobs:
         try:
@@ -39,7 +39,7 @@ def check_targets(config: DictConfig) -> None:
 
     Raises:
         UserError: lists all faults, one per line: unknown keys, wrong kinds of value, missing targets, values that must
-            still be given (``???``) and interpolations that lead nowhere.
+            still be given (``???``) and interpolations that cannot be resolved.
     """
     faults: list[str] = []
     faults.extend(_node_faults(_read_container(config, "", faults), ""))
@@ -54,7 +54,7 @@ def renamed(key: str, value: Any) -> str:
 
 
 def _read_container(node: DictConfig | ListConfig, path: str, faults: list[str]) -> Any:
-    """Return plain dicts and lists, so that the checks meet no OmegaConf error; add unreadable values to the faults."""
+    """Return plain dicts and lists, so that no check raises an OmegaConf error; add unreadable values to the faults."""
     if isinstance(node, ListConfig):
         return [_read(node, index, _join(path, index), faults) for index in range(len(node))]
     return {key: _read(node, key, _join(path, key), faults) for key in node}
@@ -68,14 +68,14 @@ def _read(parent: DictConfig | ListConfig, key: Any, where: str, faults: list[st
     try:
         value = parent[key]
     except InterpolationToMissingValueError:
-        return UNKNOWN  # a fault of the place where the value is missing
+        return UNKNOWN  # reported where the value is missing
     except OmegaConfBaseException as error:
         text = str(plain_values(parent, resolve=False)[key])
-        if "hydra:" not in text:  # ${hydra:...} has values only inside a run
+        if "hydra:" not in text:  # ${hydra:...} resolves only inside a run
             faults.append(f"{where}: cannot read '{text}': {str(error).splitlines()[0]}.")
         return UNKNOWN
     if isinstance(value, (DictConfig, ListConfig)):
-        # The target of an interpolation is checked in its own place
+        # The target of an interpolation is checked where it is defined
         return UNKNOWN if refers else _read_container(value, where, faults)
     return value
 

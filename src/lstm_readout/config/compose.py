@@ -27,9 +27,9 @@ _MUST_BE_GIVEN = "???"
 
 
 class Loader(ConfigLoaderImpl):
-    """Hydra's loader, in which the ``???`` of a file also replaces the value of an earlier file.
+    """Hydra's loader, except that a ``???`` also replaces the value from an earlier file.
 
-    OmegaConf keeps that value, so an experiment could not ask for what ``train.yaml`` sets to null.
+    OmegaConf keeps that value, so an experiment could not require what ``train.yaml`` sets to null.
     """
 
     def __init__(self, search_path: ConfigSearchPath) -> None:
@@ -55,7 +55,7 @@ class Loader(ConfigLoaderImpl):
 
 @dataclass
 class Composer:
-    """Hydra's loader, whose refusals are raised as ``UserError``."""
+    """Hydra's loader, with its refusals raised as ``UserError``."""
 
     loader: ConfigLoaderImpl
     config_name: str
@@ -66,13 +66,13 @@ class Composer:
             override = OverridesParser.create(config_loader=self.loader).parse_overrides([text])[0]
         except OverrideParseException as error:
             why = brief(error).removeprefix(f"Error parsing override '{text}'. ")
-            raise UserError(f"Cannot read '{text}': {why} Wanted key=value; quote what is text.") from error
+            raise UserError(f"Cannot read '{text}': {why} Wanted key=value; quote text.") from error
         if not override.key_or_group:
             raise UserError(f"Cannot read '{text}': it has no key. Wanted key=value.")
         return override
 
     def compose(self, overrides: list[Override]) -> DictConfig:
-        """Compose; where Hydra refuses an override continue without it, so that one error lists all faults."""
+        """Compose; continue without an override that Hydra refuses, so that one error lists all faults."""
         refused: list[tuple[Override, Exception]] = []
         left = list(overrides)
         while True:

@@ -1,7 +1,7 @@
 """A command goes in; it runs as ``@hydra.main`` would run it, but its configuration is checked first.
 
-A mistake of the user's ends as ``error: ...`` on stderr with exit code 2: before Hydra makes a folder if the
-command line shows it, else from inside the run, and then the run's log has it as well.
+A user's mistake ends as ``error: ...`` on stderr with exit code 2. If the command line shows it, no folder is made;
+otherwise the run's log records it as well.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ def hydra_main(
         config_name: name of the primary config, without ``.yaml``.
         config_module: the package that holds the configs.
         arguments: replace ``sys.argv[1:]``; all of Hydra's flags work.
-        plain: give ``run`` plain values; otherwise the ``DictConfig``, whose interpolations are not resolved.
+        plain: give ``run`` plain values; otherwise the ``DictConfig`` with unresolved interpolations.
         options: further arguments of ``run``.
 
     Raises:
-        SystemExit: 2 after a mistake of the user's, 130 after an interrupt, else what Hydra exits with.
+        SystemExit: 2 after a user's mistake, 130 after an interrupt, else what Hydra exits with.
     """
     job = _guarded(run, plain, options)
     with _command_line(overrides_first(sys.argv[1:] if arguments is None else arguments)):
         try:
             line = read_command_line(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
             check_jobs(line.jobs)
-            if line.single is None:  # a sweep, or nothing but printing
+            if line.single is None:  # a sweep, or only printing
                 hydra.main(f"pkg://{config_module}", config_name, VERSION_BASE)(job)()
             else:
                 run_and_report(functools.partial(line.single.run, config_name, job, []))
@@ -64,13 +64,13 @@ def hydra_main(
 
 
 def refuse(error: UserError) -> NoReturn:
-    """Print a mistake of the user's as one message and exit with 2."""
+    """Print a user's mistake as one message and exit with 2."""
     print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
     raise SystemExit(2) from None
 
 
 def _guarded(run: Callable[..., Any], plain: bool, options: dict[str, Any]) -> Callable[[DictConfig], Any]:
-    """Return the command as a job for Hydra, which itself writes no error to the run's log."""
+    """Return the command as a Hydra job that also logs its errors: Hydra itself does not."""
 
     @functools.wraps(run)
     def job(config: DictConfig) -> Any:

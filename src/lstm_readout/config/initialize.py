@@ -32,14 +32,14 @@ def initialize(
 
     Args:
         config: the configuration.
-        vectors: what its ``vectors`` describes.
+        vectors: the word vectors that its ``vectors`` describes.
         task_class: knows where the model holds its embeddings.
         model: with its random weights.
         data: what it is trained on.
         resumed: the configuration in the checkpoint of a resumed run: then nothing is read.
 
     Returns:
-        ``vectors`` and ``init_from``, where they are asked for -> the share of each role's vocabulary that they cover.
+        ``vectors`` and ``init_from``, where requested -> the share of each role's vocabulary that they cover.
     """
     coverage: dict[str, dict[str, Any]] = {}
     if vectors is not None:
@@ -49,8 +49,8 @@ def initialize(
         twice = {key.partition("/")[0] for key in coverage.get("vectors", {})} & set(roles)
         if twice:
             raise UserError(
-                f"vectors and init_from both fill the embedding of {', '.join(sorted(twice))}. Leave out one of them, "
-                "or name others in vectors.roles or init_into."
+                f"vectors and init_from both fill the embedding of {', '.join(sorted(twice))}. Leave one out, "
+                "or name different roles in vectors.roles or init_into."
             )
         if resumed is None:
             coverage["init_from"] = _take_language_model(config["init_from"], roles, task_class, model, data)
@@ -85,7 +85,7 @@ def _take_vectors(
 def _place(role: str, path: str, model: nn.Module, data: TextDataModule, by_role: bool) -> Place:
     embedding, side = model.get_submodule(path), path.partition(".")[0]
     if not isinstance(embedding, nn.Embedding):
-        raise UserError(f"vectors, init_from: the model's '{path}' is no torch.nn.Embedding. Leave them out.")
+        raise UserError(f"vectors, init_from: the model's '{path}' is not a torch.nn.Embedding. Leave them out.")
     arguments: dict[str, Any] = getattr(model, "arguments", {})
     of_one_side = by_role or arguments.get("embedding_size") != embedding.embedding_dim
     key = f"model.{side}" if of_one_side and isinstance(arguments.get(side), dict) else "model"
@@ -108,9 +108,9 @@ def _take_language_model(
 
 
 def _sides(config: Mapping[str, Any], task_class: type[Task]) -> dict[str, str]:
-    """Return the text roles whose side ``init_into`` names, and where the model holds their embeddings.
+    """Return the text roles of the sides in ``init_into``, and where the model holds their embeddings.
 
-    The default is the last one, of a translator the decoder, which is itself a language model.
+    The default is the last: for a translator the decoder, which is itself a language model.
     """
     sides = {path.partition(".")[0]: role for role, path in task_class.embeddings.items()}
     if not sides:
@@ -130,7 +130,9 @@ def _part(role: str, path: str, model: nn.Module, data: TextDataModule, by_role:
     place, where = _place(role, path, model, data, by_role), path.rpartition(".")[0]
     encoder, owner = model.get_submodule(where), model.get_submodule(where.rpartition(".")[0])
     if not isinstance(encoder, Encoder):
-        raise UserError(f"init_from: the model's '{where}' is no lstm_readout.nn.encoder.Encoder. Set init_from=null.")
+        raise UserError(
+            f"init_from: '{where}' of the model is not an lstm_readout.nn.encoder.Encoder. Set init_from=null."
+        )
     head = owner.head if type(owner) is LanguageModel else None  # with attention the head reads something else
     key = place.key.removesuffix(".embedding_size")
     reverse = data.vocabulary.tokenizers[role].reverse

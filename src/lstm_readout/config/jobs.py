@@ -33,14 +33,14 @@ VERSION_BASE = "1.3"
 
 
 class _ComposedHydra(Hydra):
-    """Hydra for a single run whose configuration is composed already."""
+    """Hydra for a single run with an already composed configuration."""
 
     def __init__(self, task_name: str, loader: ConfigLoaderImpl) -> None:
         super().__init__(task_name, loader)
         self.composed = DictConfig({})
 
     def compose_config(self, *arguments: Any, with_log_configuration: bool = False, **options: Any) -> DictConfig:
-        """Return it, in place of composing it a second time."""
+        """Return it instead of composing it again."""
         if with_log_configuration:
             configure_log(self.composed.hydra.hydra_logging, self.composed.hydra.verbose)
         return self.composed
@@ -59,7 +59,7 @@ def read_command_line(
     """Compose what the command line asks for.
 
     Raises:
-        UserError: Hydra would refuse the command line; lists every override that is at fault.
+        UserError: Hydra would refuse the command line; the message lists every faulty override.
     """
     flags = get_args_parser().parse_intermixed_args(arguments)
     _refuse_flags(flags)

@@ -52,7 +52,7 @@ def explain_refusal(loader: ConfigLoaderImpl, override: Override, error: Excepti
 
 
 def _unknown(loader: ConfigLoaderImpl, key: str, line: str, config: DictConfig) -> str | None:
-    """Return a sentence for a key that does not exist, None where it does."""
+    """Return a sentence for a key that does not exist, None if it does."""
     values = plain_values(config, resolve=False)
     groups = {*loader.list_groups(""), *config.hydra.runtime.choices} - {"__pycache__"}
     if not key.startswith("hydr"):  # Hydra's own settings would hide the program's

@@ -1,4 +1,4 @@
-"""The log file of a run: an error goes in that Hydra itself would not write there."""
+"""The log file of a run: an error goes in, because Hydra itself does not write it there."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def parameters_of(path: str) -> Parameters:
     """Return what the class or function at the dotted ``path`` takes.
 
     Raises:
-        LookupError: it does not exist; the text has the path and the nearest name.
+        LookupError: it does not exist; the message names the path and the nearest name.
     """
     target = _locate(path)
     if not callable(target):
@@ -86,7 +86,7 @@ def _resolve(annotation: Any, names: dict[str, Any]) -> Any:
     """Return the annotation as an object, Any where there is none or it uses names that are not imported."""
     if annotation is inspect.Parameter.empty:
         return Any
-    # One at a time: a name that only a type checker imports must not hide the others.
+    # One at a time: a name imported only for type checkers must not hide the others.
     holder = types.SimpleNamespace(__annotations__={"kind": annotation})
     try:
         return typing.get_type_hints(typing.cast(Any, holder), names)["kind"]
@@ -107,7 +107,7 @@ def _locate(path: str) -> Any:
             if not absent:
                 raise LookupError(f"cannot import '{path}': {type(error).__name__}: {error}") from error
             hint = _nearest_attribute(found, parts[:position], part)
-            where = "" if prefix == path else f", for there is no '{prefix}'"
+            where = "" if prefix == path else f": there is no '{prefix}'"
             raise LookupError(f"cannot find '{path}'{where}.{hint}") from error
     return found
 
@@ -132,7 +132,7 @@ def accepts(kind: Any, value: Any) -> bool:
         return value is None
     if origin in (typing.Union, types.UnionType):
         if type(value) in _PLAIN and any(one in _PLAIN for one in arguments):
-            # "float | Tensor" takes numbers, so a text is not meant for the Tensor.
+            # "float | Tensor" takes numbers, so a string is not meant for the Tensor.
             arguments = tuple(one for one in arguments if not _is_opaque(one))
         return any(accepts(one, value) for one in arguments)
     if origin is typing.Literal:
@@ -146,7 +146,7 @@ def accepts(kind: Any, value: Any) -> bool:
 
 
 def _is_typed_dict(kind: Any) -> bool:
-    # typing.is_typeddict does not know those of typing_extensions, needed for Python 3.10.
+    # typing.is_typeddict does not recognise those of typing_extensions, needed for Python 3.10.
     return _is_class(kind) and issubclass(kind, dict) and hasattr(kind, "__total__")
 
 

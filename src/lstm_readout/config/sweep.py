@@ -1,7 +1,7 @@
 """A configuration and overrides with several values go in; the jobs of that sweep come out, to be checked.
 
-The other keys of a sweep keep their first value meanwhile, and a range, an interval or a glob is represented by its
-first value: there are as many jobs here as values, not as combinations.
+Meanwhile the other keys keep their first value, and a range, an interval or a glob is represented by its first value:
+one job per value, not per combination.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def jobs_of_sweep(composer: Composer, first: DictConfig, overrides: list[Override]) -> list[DictConfig]:
-    """Return one configuration for each value of each swept key.
+    """Return one configuration per value of each swept key.
 
     Args:
         composer: composes further jobs.
@@ -100,7 +100,7 @@ def _refuse_hydras_own(swept: Override) -> None:
 
 
 def _sweeper_overrides(composer: Composer, config: DictConfig, overrides: list[Override]) -> Iterator[Override]:
-    """Yield the sweep of a config file (``hydra.sweeper.params``), less what the command line replaces."""
+    """Yield the sweep of a config file (``hydra.sweeper.params``), without the keys that the command line replaces."""
     sweeper = config.hydra.sweeper
     keys = {one.get_key_element() for one in overrides}
     if sweeper.get("_target_") == _BASIC_SWEEPER:
