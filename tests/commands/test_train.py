@@ -74,7 +74,7 @@ def test_a_run_folder_in_use_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
-    assert "error: hydra.run.dir: 'mine' holds a run already" in capsys.readouterr().err
+    assert "error: hydra.run.dir: 'mine' already holds a run" in capsys.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in Path("mine").rglob("*")}
 
 
@@ -170,4 +170,4 @@ def test_resuming_what_is_no_run_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["resume=nowhere"])
     assert stop.value.code == 2
-    assert "'nowhere' is no run folder" in capsys.readouterr().err
+    assert "'nowhere' is not a run folder" in capsys.readouterr().err

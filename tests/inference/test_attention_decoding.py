@@ -295,7 +295,7 @@ def test_the_commands(tmp_path, monkeypatch, capsys):
     assert scores[0]["text"] == "one, two = $3$ {x}"
     evaluate([checkpoint, again, "task.beam_size=2"])
     for arguments, message in (
-        (["text=a", "attention_map=map.png"], "attention_map: 'map.png' exists already"),
+        (["text=a", "attention_map=map.png"], "attention_map: 'map.png' already exists"),
         (["text=a", "attention_map=map.jpg"], "wanted the name of a PNG file, got 'map.jpg'. Call it map.png"),
         (["text=a", "attention_map=no/map.png"], "attention_map: no such folder: 'no'"),
         (["text=a", again, "attention_map=m.png"], "each model of an ensemble has its own attention"),

@@ -87,4 +87,4 @@ def test_a_run_that_goes_on_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["resume=run", "find_lr=true"])
     assert stop.value.code == 2
-    assert "find_lr=true is for a run that begins" in capsys.readouterr().err
+    assert "find_lr=true needs a new run" in capsys.readouterr().err

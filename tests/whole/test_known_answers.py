@@ -157,7 +157,7 @@ def test_three_lines_of_python_do_the_same(runs):
         (["{checkpoint}", "input=nowhere.txt"], "no such file: 'nowhere.txt'"),
         (["{checkpoint}", "text=a", "temperature=1"], "temperature"),
         (["{checkpoint}", "pipeline=translate", "text=a"], "was trained for task=classify, not for translate"),
-        (["{checkpoint}", "text=a", "output={existing}"], "exists already"),
+        (["{checkpoint}", "text=a", "output={existing}"], "already exists"),
         (["{checkpoint}", "text=a", "output=nowhere/out.txt"], "no such folder"),
     ],
 )

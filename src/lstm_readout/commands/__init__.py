@@ -1,1 +1,1 @@
-"""What each command of the shell does, one file each: ``lstm-readout train`` is ``commands/train.py``."""
+"""The shell commands, one file each: ``lstm-readout train`` is ``commands/train.py``."""

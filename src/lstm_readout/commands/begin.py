@@ -1,4 +1,4 @@
-"""A configuration goes in; a run with a folder, a log, a seed and the checkpoint that it resumes comes out."""
+"""A configuration goes in; a run with its folder, log, seed and the checkpoint it resumes comes out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def begin(config: dict[str, Any]) -> TrainingRun:
 def _check(config: dict[str, Any]) -> None:
     """Refuse settings that exclude each other."""
     if config.get("find_lr") and config["resume"] is not None:
-        raise UserError("find_lr=true is for a run that begins: leave out resume=.")
+        raise UserError("find_lr=true needs a new run: leave out resume=.")
     devices, strategy = config["trainer"]["devices"], config["trainer"]["strategy"]
     if HydraConfig.get().mode == RunMode.MULTIRUN and devices not in (1, "1") and strategy in ("auto", "ddp"):
         raise UserError(

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def compare(config: DictConfig) -> None:
-    """Train every variant with every seed, and write how they compare."""
+    """Train every variant with every seed, and write the comparison."""
     quiet_lightning()
     seeds, jobs, task = _seeds(config), _jobs(config), _task()
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -68,7 +68,7 @@ def _task() -> str:
 
 
 def _prepared(config: DictConfig, task: str, folder: Path) -> DictConfig:
-    """Return a configuration of its own, which the variants change."""
+    """Return a copy of the configuration, which the variants change."""
     config = copy.deepcopy(config)
     OmegaConf.set_struct(config, False)
     config.trainer.default_root_dir = str(folder)
@@ -95,12 +95,12 @@ def _train(
     """Train the runs without a result, log and add each result, and return the runs that failed.
 
     Raises:
-        Exception: that of a run that others are compared with.
+        Exception: a run that others are compared with failed.
     """
     of_key = {variant.key: variant for variant in variants}
     left = {key: run for key, run in runs.items() if key not in results}
     done, began = len(results), time.perf_counter()
-    log.info("%d runs, %d done before, %d side by side", len(runs), done, max(1, min(jobs, len(left))))
+    log.info("%d runs, %d already done, %d in parallel", len(runs), done, max(1, min(jobs, len(left))))
     failures: list[Failure] = []
     try:
         for number, (key, error) in enumerate(perform_all(left, jobs), start=done + 1):
@@ -131,7 +131,7 @@ def _probes(
     data: TextDataModule,
     seed: int,
 ) -> dict[str, Any]:
-    """Apply the probe to the models it is asked for: variant -> what it returned."""
+    """Apply the probe to the requested models: variant -> its result."""
     probed: dict[str, Any] = {}
     for variant in variants:
         if variant.probe:
@@ -149,7 +149,7 @@ def _seeds(config: DictConfig) -> list[int]:
     if not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
         raise UserError(f"seeds: wanted whole numbers, 0 or more, for example seeds=0,1,2; got {config.seeds}.")
     if len(set(seeds)) < len(seeds):
-        raise UserError(f"seeds: {config.seeds} names one twice; the same run twice proves nothing.")
+        raise UserError(f"seeds: {config.seeds} repeats a seed; the same run twice proves nothing.")
     return seeds
 
 

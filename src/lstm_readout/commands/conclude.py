@@ -1,4 +1,4 @@
-"""A run that has trained goes in; its measured score, its files and its last log lines come out."""
+"""A trained run goes in; its measured score, its files and its last log lines come out."""
 
 from __future__ import annotations
 

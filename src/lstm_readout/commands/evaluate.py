@@ -43,7 +43,7 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
     task, data = load(config, checkpoint)
     split, int8, paths, output = (config[key] for key in ("split", "int8", "ensemble", "output"))
     if split not in data.columns:
-        raise UserError(f"split: there is no '{split}' here; there is: {', '.join(data.columns)}.")
+        raise UserError(f"split: there is no '{split}' here. Valid: {', '.join(data.columns)}.")
     if paths and int8:
         raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
     print_report(data.report)
@@ -73,13 +73,13 @@ def _description(config: dict[str, Any], task: Task) -> dict[str, Any]:
     """Return what was measured, and on what: the recipe for the comparability card."""
     recipe = task.config | {"model": task.model.arguments, "data": config.get("data") or task.config.get("data")}
     recipe |= {key: config[key] for key in ("task", "split", "int8", "ensemble")}
-    if config["ensemble"]:  # a path says nothing elsewhere
+    if config["ensemble"]:  # a path means nothing on another machine
         recipe["ensemble"] = [sha256(Path(path).read_bytes()).hexdigest() for path in listed(config["ensemble"])]
     return recipe
 
 
 def _join(task: Task, data: TextDataModule, paths: Sequence[str]) -> None:
-    """Put the models of further checkpoints beside that of the task; classifiers may have different tokenizers."""
+    """Add the models of further checkpoints to the task's as an ensemble; classifiers may have different tokenizers."""
     if isinstance(task, ClassifyTask):
         others = [DocumentClassifier.load(path) for path in listed(paths)]
         task.model = ClassifierEnsemble(DocumentClassifier(task.model, task.vocabulary, others))

@@ -26,7 +26,7 @@ _FORMATS = {
     "terminal": ["explain.svg", "explain.png"],
     "json": ["explain.svg", "explain.png", "explain.json"],
     "html": ["explain.svg", "explain.png", "explain.html"],
-}  # format -> the files that it leaves
+}  # format -> the files that it writes
 
 
 def explain(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None:
@@ -40,11 +40,11 @@ def explain(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
         UserError: before anything is computed or written.
     """
     output = _checked_output(config)
-    # proj_size: torch warns that it takes its own kernel
+    # proj_size: torch warns that it uses its own kernel
     warnings.filterwarnings("ignore", ".*not supported with oneDNN.*")
-    from lstm_readout.explain.explanation import explain_task  # matplotlib: not before the arguments are right
+    from lstm_readout.explain.explanation import explain_task  # imports matplotlib: only for valid arguments
 
-    # The report on the data is not what was asked for
+    # The user did not ask for the data report
     with contextlib.redirect_stdout(sys.stderr), _one_thread():
         task, data = build(config, checkpoint)
         explanation = explain_task(task, data, config["rows"])
@@ -65,7 +65,7 @@ def explain(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
 
 
 def _checked_output(config: dict[str, Any]) -> Path | None:
-    """Return the folder that is given, None for one of its own; raise ``UserError`` for wrong arguments."""
+    """Return the given folder, None for a new one; raise ``UserError`` for wrong arguments."""
     form, rows = config["format"], config["rows"]
     if form not in _FORMATS:
         raise UserError(f"format: there is no '{form}'. {did_you_mean(str(form), _FORMATS)}")
@@ -79,7 +79,7 @@ def _checked_output(config: dict[str, Any]) -> Path | None:
     taken = [name for name in _FORMATS[form] if (folder / name).exists()]
     if taken:
         raise UserError(
-            f"output: '{folder}' holds {', '.join(taken)} already. Name another folder, or remove it first."
+            f"output: '{folder}' already holds {', '.join(taken)}. Name another folder, or remove it first."
         )
     return folder
 
@@ -132,7 +132,7 @@ def format_first(arguments: list[str]) -> list[str]:
         if argument == "--format":
             value = next(rest, None)
             if value is None:
-                raise UserError(f"--format: which one? Valid: {', '.join(sorted(_FORMATS))}.")
+                raise UserError(f"--format: no format given. Valid: {', '.join(sorted(_FORMATS))}.")
             written.append(f"format={value}")
         else:
             written.append(argument.removeprefix("--") if argument.startswith("--format=") else argument)

@@ -28,7 +28,7 @@ def print_hints(config: Mapping[str, Any], folder: Path, best: Path, data: TextD
         config: the configuration of the run.
         folder: of the run.
         best: its best checkpoint.
-        data: has a text to try the model on.
+        data: supplies a text to try the model on.
     """
     log.info("run folder: %s", folder)
     log.info("use it:     %s", command_line("predict", f"checkpoint={best}", f"text={_example_text(data)}"))
@@ -37,7 +37,7 @@ def print_hints(config: Mapping[str, Any], folder: Path, best: Path, data: TextD
 
 
 def command_line(name: str, *arguments: str) -> str:
-    """Return a command line that works as it is pasted, even where the environment is not activated."""
+    """Return a command line that works when pasted, even if the environment is not activated."""
     script = Path(sys.executable).with_name("lstm-readout")
     program = "lstm-readout" if shutil.which("lstm-readout") else os.path.relpath(script)
     return shlex.join([program, name, *arguments])
@@ -52,7 +52,7 @@ def _comparison(config: Mapping[str, Any]) -> Iterator[str]:
     given = {_key(line) for line in overrides}
     defaults = {f"model.{name}": config["model"][name] for name in ("embedding_size", "hidden_size")}
     defaults["trainer.max_epochs"] = config["trainer"]["max_epochs"]
-    yield from (f"{key}={value}" for key, value in defaults.items() if key not in given)  # compare's own differ
+    yield from (f"{key}={value}" for key, value in defaults.items() if key not in given)  # compare has other defaults
 
 
 def _key(override: str) -> str:

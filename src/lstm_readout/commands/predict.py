@@ -30,7 +30,7 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
     """
     output = None if config["output"] is None else Path(config["output"])
     if output is not None and output.exists():
-        raise UserError(f"output: '{output}' exists already. Name another file, or remove it first.")
+        raise UserError(f"output: '{output}' already exists. Name another file, or remove it first.")
     texts = _texts(config)
     _check_of_one_text(config, texts)
     options = {"int8": True} if config["int8"] else {}  # a pipeline of another project may not take it
@@ -55,7 +55,7 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
 
 def _texts(config: dict[str, Any]) -> list[str]:
     if config["text"] is not None and config["input"] is not None:
-        raise UserError("text and input: both are given; give one.")
+        raise UserError("text and input: both are given; leave one out.")
     if config["text"] is not None:
         return [str(config["text"])]
     try:
@@ -63,7 +63,7 @@ def _texts(config: dict[str, Any]) -> list[str]:
             content = Path(config["input"]).read_bytes().decode("utf-8-sig")
         else:
             if sys.stdin.isatty():
-                print("one text per line; Ctrl-D ends", file=sys.stderr)
+                print("one text per line; Ctrl-D to finish", file=sys.stderr)
             content = sys.stdin.buffer.read().decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"input: no such file: '{config['input']}'.") from None
@@ -78,7 +78,7 @@ def _texts(config: dict[str, Any]) -> list[str]:
 
 
 def _check_of_one_text(config: dict[str, Any], texts: list[str]) -> None:
-    """Raise ``UserError`` where an option of a translator needs one text, or a picture cannot be written."""
+    """Raise ``UserError`` if a translator's option needs a single text, or the picture cannot be written."""
     for key in ("target", "attention_map"):
         if config.get(key) is not None and len(texts) != 1:
             raise UserError(f"{key} is for one text, got {len(texts)}. Give text='...'.")
@@ -88,7 +88,7 @@ def _check_of_one_text(config: dict[str, Any], texts: list[str]) -> None:
     if picture.suffix != ".png":
         raise UserError(f"attention_map: wanted the name of a PNG file, got '{picture}'. Call it {picture.stem}.png.")
     if picture.exists():
-        raise UserError(f"attention_map: '{picture}' exists already. Name another file, or remove it first.")
+        raise UserError(f"attention_map: '{picture}' already exists. Name another file, or remove it first.")
     if not picture.parent.is_dir():
         raise UserError(f"attention_map: no such folder: '{picture.parent}'.")
 
@@ -104,7 +104,7 @@ def _draw(model: Translator, text: str, config: dict[str, Any]) -> None:
     target = config["target"]
     attention = model.attention(text, None if target is None else str(target))
     from lstm_readout.explain.batch import visible
-    from lstm_readout.explain.fonts import drawable  # matplotlib: not before a picture is asked for
+    from lstm_readout.explain.fonts import drawable  # imports matplotlib: only if a picture is requested
     from lstm_readout.report.plots import plot_attention
 
     source, translation = (

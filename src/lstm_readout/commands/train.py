@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def train(config: dict[str, Any]) -> float | None:
-    """Run one configuration from data to evidence.
+    """Run one configuration, from data to measured scores.
 
     Returns:
         The monitored metric of the best checkpoint, for a sweep to optimise.
@@ -47,7 +47,7 @@ def train(config: dict[str, Any]) -> float | None:
 
 
 def find_lr(config: dict[str, Any]) -> None:
-    """Suggest a learning rate; nothing is saved of what was trained meanwhile."""
+    """Suggest a learning rate; discard what was trained meanwhile."""
     run = begin(config)
     task, data = _build(run)
     task.scheduler = None  # the test sets the rate
@@ -60,7 +60,7 @@ def find_lr(config: dict[str, Any]) -> None:
 
 def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
     """Build the data and the task, and report what the data is and what the task reads."""
-    # A resumed run keeps its vocabulary: training a unigram or wordpiece tokenizer twice gives other ids
+    # A resumed run keeps its vocabulary: training a unigram or wordpiece tokenizer twice gives different ids
     data = build_data(run.config, run.resumed and run.resumed.vocabulary)
     print_report(data.report)
     write_report(data.report, run.folder)
@@ -79,7 +79,7 @@ def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=run.last, weights_only=True)
-    except MisconfigurationException as error:  # of settings that depend on the data, for example its length
+    except MisconfigurationException as error:  # from settings that depend on the data, for example its length
         raise UserError(f"trainer: {error}") from error
     except Stopped as stop:
         log.warning("%s; saved. To resume: %s", stop, command_line("train", f"resume={run.folder}"))
