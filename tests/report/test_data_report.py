@@ -195,7 +195,7 @@ WARNINGS = [
     (
         only_text(train=["a b", "c"]),
         {"train": ["pos", "pos"]},
-        "train: 1 of 2 labels have fewer than 2 rows ('neg'). Give more rows, or merge or drop these labels.",
+        "train: 1 of 2 labels have fewer than 2 rows ('neg'). Add rows, or merge or drop these labels.",
     ),
 ]
 

@@ -1,6 +1,6 @@
 """Which scores compare: a measured task and its data go in, the plain values of ``card.json`` come out.
 
-Two scores compare if they were measured on the same rows, byte by byte, in the same unit and, for a loss per token,
+Two scores compare if they were measured on the same rows, byte for byte, in the same unit and, for a loss per token,
 with the same tokenizer. The card records this beside ``metrics.json``, without paths or names of machines.
 """
 
@@ -54,9 +54,9 @@ def card_of(
     """Return the comparability card of ``metrics``.
 
     Args:
-        task: was measured.
-        data: it was measured on.
-        trainer: measured it.
+        task: the measured task.
+        data: what it was measured on.
+        trainer: what measured it.
         metrics: what ``measure`` returned.
         config: the configuration, as plain values.
         overrides: of the command line.
@@ -86,7 +86,7 @@ def card_of(
 
 
 def corpus_of(data: TextDataModule) -> dict[str, Any]:
-    """Return the name, and the number and hash of each split's rows; of a streamed split those of its head."""
+    """Return the name, and the number and hash of each split's rows; for a streamed split, of its head."""
     texts = data.texts
     corpus: dict[str, Any] = {"name": data.corpus.name, "columns": _columns(data)}
     corpus["sha256"] = corpus_hash(texts)
@@ -97,7 +97,7 @@ def corpus_of(data: TextDataModule) -> dict[str, Any]:
 
 
 def split_hash(rows: Dataset) -> str:
-    """Return the SHA-256 of all rows in their order.
+    """Return the SHA-256 of all rows, in order.
 
     Each row is its cells in the order of the columns; each cell is the number of its UTF-8 bytes, as 8 bytes
     little-endian, then these bytes.
@@ -156,7 +156,7 @@ def versions() -> dict[str, str]:
 
 
 def without_folders(value: Any) -> Any:
-    """Return plain values in which a path from the root, a home or a drive is only its last part."""
+    """Return plain values with every path from the root, a home or a drive reduced to its last part."""
     if isinstance(value, Mapping):
         return {key: without_folders(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

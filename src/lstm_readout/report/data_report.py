@@ -107,7 +107,7 @@ def _lines(table: Table) -> list[str]:
 
 
 def _count(number: int | None) -> str:
-    """Write a count in six characters at most."""
+    """Write a count in at most six characters."""
     if number is None:
         return "?"
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

@@ -87,7 +87,7 @@ def _one_class(split: str, part: Mapping[str, Any]) -> Iterator[str]:
         name = shortened(labels["most_frequent"])
         yield (
             f"{split}: {100 * labels['share']:.1f} % of the rows have the label '{name}', so always predicting it is "
-            "that accurate. Choose the checkpoint by task.monitor=val/macro_f1, or give more rows of the others."
+            "that accurate. Choose the checkpoint by task.monitor=val/macro_f1, or add rows with other labels."
         )
 
 
@@ -99,7 +99,7 @@ def _rare_labels(split: str, part: Mapping[str, Any]) -> Iterator[str]:
     if rare:
         named = ", ".join(f"'{shortened(name)}'" for name in rare[:_MOST_NAMED]) + ", ..." * (len(rare) > _MOST_NAMED)
         yield (
-            f"{split}: {len(rare):,} of {len(counts):,} labels have fewer than {_RARE} rows ({named}). Give more rows, "
+            f"{split}: {len(rare):,} of {len(counts):,} labels have fewer than {_RARE} rows ({named}). Add rows, "
             "or merge or drop these labels."
         )
 

@@ -50,7 +50,7 @@ def write_loss_curve(curve: LossCurve, folder: Path) -> Path:
 
 
 def keep_earlier_metrics(folder: Path) -> None:
-    """Rename ``metrics.csv`` to ``metrics.1.csv``, ...: Lightning's logger starts its file again."""
+    """Rename ``metrics.csv`` to ``metrics.1.csv``, ...: Lightning's logger overwrites its file."""
     path = folder / "metrics.csv"
     if path.is_file():
         number = len(list(folder.glob("metrics.*.csv"))) + 1
