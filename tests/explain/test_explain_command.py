@@ -122,7 +122,7 @@ def test_a_trained_model_is_explained_from_its_file(capsys):
     ("arguments", "message"),
     [
         (["format=htm"], "error: format: there is no 'htm'. Did you mean 'html'? Valid: html, json, terminal."),
-        (["--format"], "error: --format: which one? Valid: html, json, terminal."),
+        (["--format"], "error: --format: no format given. Valid: html, json, terminal."),
         (["--format", "text"], "error: format: there is no 'text'."),
         (["rows=0"], "error: rows: wanted a whole number, 1 or more, got 0. For example: rows=6."),
         (["rows=many"], "error: rows: wanted a whole number, 1 or more, got many."),
@@ -141,7 +141,7 @@ def test_files_are_never_written_over(capsys):
     Path("told").mkdir()
     Path("told/explain.png").write_bytes(b"mine")
     told = refused(["output=told"], capsys)
-    assert "output: 'told' holds explain.png already. Name another folder, or remove it first." in told
+    assert "output: 'told' already holds explain.png. Name another folder, or remove it first." in told
     assert Path("told/explain.png").read_bytes() == b"mine"
 
 

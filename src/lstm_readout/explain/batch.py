@@ -14,8 +14,8 @@ from lstm_readout.tokenizer import TextTokenizer
 from lstm_readout.tokenizer.ragged import Ragged
 
 _LEGIBLE = 12  # steps that a picture shows in full
-_JOINER = "\u200d"  # makes one emoji of several
-MOST_STEPS = 400  # longer rows are truncated: a document of a million tokens explains nothing more
+_JOINER = "\u200d"  # joins several emoji into one
+MOST_STEPS = 400  # longer rows are truncated: a document of a million tokens explains no more
 
 
 def small_batch(data: TextDataModule, number: int) -> Any:

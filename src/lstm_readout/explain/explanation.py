@@ -34,7 +34,7 @@ class SideExplanation:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The text, and the picture beside it."""
+    """The text and the picture."""
 
     task: str
     title: str
@@ -44,7 +44,7 @@ class Explanation:
     picture: Picture
 
     def values(self) -> dict[str, Any]:
-        """Return plain values for JSON; the picture is a file of its own."""
+        """Return plain values for JSON; the picture is a separate file."""
         return {
             "task": self.task,
             "title": self.title,

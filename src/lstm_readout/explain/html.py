@@ -169,12 +169,12 @@ def _gradients(side: SideExplanation) -> str:
             bool(gradient),
             [
                 f'<th scope="row"><code>{name}</code></th>',
-                f"<td>{whose}</td>",
+                f"<td>{place}</td>",
                 f'<td class="number">{number(gradient)}</td>',
                 f"<td>{_mark(bool(gradient))}</td>",
             ],
         )
-        for name, whose, gradient in read_parts(side)
+        for name, place, gradient in read_parts(side)
     ]
     return _table("Gradients", ["part", "which", "largest |gradient|", "verdict"], rows)
 

@@ -157,7 +157,7 @@ def _calls(side: Side, output: Tensor) -> Iterator[Identity]:
 
 
 def _views(side: Side, output: Tensor, top: Tensor) -> Iterator[Identity]:
-    """Take ``h_n`` apart in right and wrong ways."""
+    """Split ``h_n`` in right and wrong ways."""
     h_n, layers, directions = side.result.h_n, side.layers, side.directions
     batch, size = h_n.shape[1:]
     ends = top.view(batch, directions, size).transpose(0, 1)  # (D, B, O)
@@ -184,7 +184,7 @@ def _views(side: Side, output: Tensor, top: Tensor) -> Iterator[Identity]:
 
 
 def dense_input(side: Side) -> Tensor:
-    """Return the embedded tokens, padded with those of id 0: (T, B, I)."""
+    """Return the embedded tokens, padded with the embedding of id 0: (T, B, I)."""
     ids, _ = pad_packed_sequence(side.token_ids, padding_value=0)  # (T, B)
     return side.encoder.embedding(ids)
 

@@ -43,7 +43,7 @@ def plain_of(model: nn.Module, lengths: list[list[int]]) -> Plain:
     """Return the lines for this model.
 
     Args:
-        model: one of this package's.
+        model: one from this package.
         lengths: real steps of each row, for each of its LSTMs.
     """
     if isinstance(model, Classifier):

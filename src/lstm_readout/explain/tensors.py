@@ -47,8 +47,8 @@ def tensors_of(side: Side) -> list[TensorLine]:
 
     def state(letter: str, when: str, size: tuple[str, int], meaning: str, read: tuple[int, ...]) -> TensorLine:
         shape = (stacked, batch, size[1])
-        told = ", ".join(f"{letter}_n[{row}]" for row in read)
-        return TensorLine(f"{letter}_{when}", (rows, "batch", size[0]), shape, meaning, names, told)
+        parts = ", ".join(f"{letter}_n[{row}]" for row in read)
+        return TensorLine(f"{letter}_{when}", (rows, "batch", size[0]), shape, meaning, names, parts)
 
     has_c = side.lstm.cell == "lstm"
     hidden, cell = (h_name, h_size), ("hidden_size", rnn.hidden_size)

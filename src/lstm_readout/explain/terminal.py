@@ -51,18 +51,18 @@ def _print_side(side: SideExplanation, console: Console) -> None:
 def _tensors(side: SideExplanation) -> Table:
     table = _table("tensor", "(axes) = shape, and what one element means", "read")
     for line in side.tensors:
-        told = Text.assemble(line.shape_text, ("\n" + line.meaning, "dim"))
-        table.add_row(Text(line.name, "bold"), told, Text("● read" if line.read else "–", "bold" if line.read else ""))
+        shape = Text.assemble(line.shape_text, ("\n" + line.meaning, "dim"))
+        table.add_row(Text(line.name, "bold"), shape, Text("● read" if line.read else "–", "bold" if line.read else ""))
     return table
 
 
 def _rows(side: SideExplanation) -> list[Text]:
     number_of_rows = len(side.rows)
     lines = []
-    for k, whose in enumerate(side.rows):
+    for k, place in enumerate(side.rows):
         read = [name for name, _, gradient in read_parts(side) if gradient and name.endswith(f"[{k}]")]
         lines.append(
-            Text.assemble(f"  [{k}] = [{k - number_of_rows}]  {whose}", (f"   ● {', '.join(read)}" if read else ""))
+            Text.assemble(f"  [{k}] = [{k - number_of_rows}]  {place}", (f"   ● {', '.join(read)}" if read else ""))
         )
     return lines
 
@@ -71,19 +71,19 @@ def _identities(identities: list[Identity]) -> Table:
     table = _table("claim", "|difference|", "")
     table.columns[1].justify = "right"
     for identity in identities:
-        told = Text.assemble(identity.claim, ("\n" + identity.because, "dim"))
+        claim = Text.assemble(identity.claim, ("\n" + identity.because, "dim"))
         if identity.rows:
-            told.append("\nby row: " + " ".join(number(row) for row in identity.rows), "dim")
-        table.add_row(told, number(identity.difference), "✓ holds" if identity.holds else Text("✗ fails", "bold"))
+            claim.append("\nby row: " + " ".join(number(row) for row in identity.rows), "dim")
+        table.add_row(claim, number(identity.difference), "✓ holds" if identity.holds else Text("✗ fails", "bold"))
     return table
 
 
 def _gradients(side: SideExplanation) -> Table:
     table = _table("part", "which", "|gradient|", "")
     table.columns[2].justify = "right"
-    for name, whose, gradient in read_parts(side):
+    for name, place, gradient in read_parts(side):
         style = "bold" if gradient else ""
-        table.add_row(Text(name, style), Text(whose), number(gradient), Text("● read" if gradient else "–", style))
+        table.add_row(Text(name, style), Text(place), number(gradient), Text("● read" if gradient else "–", style))
     return table
 
 

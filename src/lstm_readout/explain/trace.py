@@ -32,7 +32,7 @@ _EXPLAINED = ("classify", "generate", "translate")
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of one LSTM: stated here, proved by ``gradient_proof``."""
+    """What is read from one LSTM: stated here, proved by ``gradient_proof``."""
 
     expression: str  # head(h_n[-1])
     because: str
@@ -145,7 +145,7 @@ def _language_model() -> Reading:
 
 def _decoder(model: Seq2Seq) -> Reading:
     if model.attends:
-        return _every_step("head(attention(output))", ", joined with what attention reads of the source")
+        return _every_step("head(attention(output))", ", joined with what attention reads from the source")
     if model.looks_back:
         joined = ", joined with the state that the decoder started from"
         return _every_step(f"head(state_readout(output, {_start(model)}))", joined)
