@@ -244,7 +244,7 @@ def test_a_beam_that_forgets_its_states_or_scores_is_found(options, failed):
 def test_a_report_says_what_was_done_and_what_to_change():
     report = doctor.check(modules.LastStepOfBoth(bidirectional=True), ids(), LENGTHS)
     told = str(report)
-    assert "rnn: where it is read, the backward half of the top layer has read one token" in told
+    assert "rnn: where it is read, the backward half of the top layer has read only one token" in told
     assert "torch.cat((h_n[-2], h_n[-1]), dim=-1)" in told.replace("\n" + " " * 12, " ")
     assert told.splitlines()[-1] == report.summary()
     assert max(map(len, told[told.index("directions failed") :].splitlines())) <= 79

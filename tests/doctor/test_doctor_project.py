@@ -106,7 +106,7 @@ def test_a_readout_that_is_asked_for_stops_nothing(readout, options):
     warned = meant.get(readout, []) if options.get("bidirectional") else []
     assert outcome == ([], warned), str(report)
     for name in warned:
-        assert report.result(name).fix == f"model.readout={readout} asks for it; the right one: last."
+        assert report.result(name).fix == f"model.readout={readout} asks for it; the right one is last."
 
 
 def test_nothing_of_the_task_changes():

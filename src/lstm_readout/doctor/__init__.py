@@ -1,11 +1,11 @@
-"""Is the right thing read? A module and a batch go in, a report of the classic mistakes comes out. No labels needed.
+"""Does a module read the right output? It goes in with a batch, a report on the classic mistakes comes out. No labels.
 
     from lstm_readout import doctor
 
     report = doctor.check(module, token_ids, lengths, task="classify")
     print(report)
 
-This package needs torch and NumPy; ``doctor.callback`` needs Lightning, ``doctor.command`` Hydra.
+The checks need torch and NumPy; ``doctor.callback`` needs Lightning, ``lstm-readout doctor`` Hydra.
 """
 
 from lstm_readout.doctor.api import check, check_translator

@@ -63,7 +63,7 @@ def check(
         task: ``classify`` or ``generate``; see ``check_translator`` for the third.
         adaptor: (module, token_ids, lengths) -> logits, for a module with another signature or another order of axes.
             It must call the module that it is passed.
-        untrained: the module has its initial weights: its loss is checked as well.
+        untrained: the module has its initial weights, so its loss is checked as well.
         unknown_id: the id of unknown tokens, to count them.
 
     Returns:
@@ -208,7 +208,7 @@ def _optional(options: Options) -> list[Check]:
 
 
 def target_side(run: _TranslatorAdaptor) -> Callable[[nn.Module, Rows], Tensor]:
-    """Return the call of a translator whose rows are targets, with sources and their lengths beside them."""
+    """Return the call of a translator; its rows are targets, with sources and their lengths beside them."""
 
     def call(module: nn.Module, rows: Rows) -> Tensor:
         source_ids, source_lengths = rows.beside
@@ -236,7 +236,7 @@ def _check_call(subject: Subject, rows: Rows, call: str, arguments: str) -> None
     except Broken as broken:
         if broken.raised:
             raise UserError(
-                f"{call} {broken}. If the module is called in another way, pass adaptor=lambda {arguments}: ... that "
+                f"{call} {broken}. If the module is called differently, pass adaptor=lambda {arguments}: ... that "
                 "returns its logits."
             ) from broken
         return  # logits of another shape: a check reports it

@@ -111,11 +111,11 @@ class Subject:
         return [(name, part) for name, part in self.module.named_modules() if isinstance(part, nn.RNNBase)]
 
     def recurrent_weights(self) -> list[nn.Parameter]:
-        """Return the parameters of those."""
+        """Return the parameters of those layers."""
         return list(dict.fromkeys(p for _, layer in self.layers() for p in layer.parameters()))
 
     def is_called(self, rows: Rows) -> bool:
-        """Say whether the call runs this module, and not another one."""
+        """Return whether the call runs this module and not another."""
         ran: list[bool] = []
         hooks = [part.register_forward_pre_hook(lambda *_: ran.append(True)) for part in self.module.modules()]
         try:

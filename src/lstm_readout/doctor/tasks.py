@@ -183,7 +183,7 @@ def _carries(task: GenerateTask, tokens: np.ndarray) -> Verdict:
             parts = [loss(windows[i], "val") * len(windows[i].targets) for i in range(len(windows))]
             again, one = loss(windows[0], "val") * len(windows[0].targets), loss(whole[0], "val")
         if task.carried["train"] is not kept:
-            return failed("validation moved the training state", "Keep one state per stage: self.carried[stage].")
+            return failed("validation changed the training state", "Keep one state per stage: self.carried[stage].")
         if abs(again - parts[0]) > 1e-4 * abs(parts[0]):
             return failed("a first window does not start from zeros", "state = None where not batch.continues")
         difference = abs(sum(parts) / len(whole[0].targets) - one)
@@ -197,12 +197,12 @@ def _carries(task: GenerateTask, tokens: np.ndarray) -> Verdict:
 
 
 def _asked_for(result: Result, model: nn.Module) -> Result:
-    """Make a warning of a mistake that the configuration asks for by name."""
+    """Turn a mistake that the configuration requests by name into a warning."""
     if result.status == "failed" and isinstance(model, Classifier):
         readout, name = model.readout, model.arguments["readout"]
         misses = {"directions": readout.output == "last real step", "layers": readout.h_n == ("lowest layer",)}
         if misses.get(result.name):
-            return result._replace(status="warned", fix=f"model.readout={name} asks for it; the right one: last.")
+            return result._replace(status="warned", fix=f"model.readout={name} asks for it; the right one is last.")
     return result
 
 

@@ -1,1 +1,1 @@
-"""The doctor's checks, a file for each way of looking."""
+"""The doctor's checks, one file per way of looking."""

@@ -1,4 +1,4 @@
-"""What all checks share: a ``Subject`` and its rows go in; how far the logits move comes out.
+"""What all checks share: a ``Subject`` and its rows go in; how far the logits change comes out.
 
 A ``Check`` is one question with its texts; its ``run`` takes an ``Examination`` and returns a ``Verdict``.
 """

@@ -66,7 +66,7 @@ def _softmax(examination: Examination) -> Verdict:
         return failed("every row of scores sums to 1, each in 0..1")
     if scores.logsumexp(-1).abs().max() < 1e-3:
         if _is_adaptive(examination):
-            return passed("log probabilities of an adaptive softmax, which has a loss of its own")
+            return passed("log probabilities of an adaptive softmax, which has its own loss")
         return warned(
             "the scores are log probabilities: right for nll_loss, but cross_entropy would take the log softmax again"
         )
@@ -99,7 +99,7 @@ RANDOM = Check(
     "random",
     "called the module twice in eval mode, with two seeds",
     "the same logits",
-    "F.dropout(x, p, training=self.training), or an nn.Dropout made in __init__; h_0 of zeros, not torch.randn.",
+    "F.dropout(x, p, training=self.training), or an nn.Dropout created in __init__; h_0 of zeros, not torch.randn.",
     _random,
     ("logits",),
 )

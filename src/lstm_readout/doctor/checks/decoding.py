@@ -57,8 +57,8 @@ def beam(decoding: Decoding) -> Check:
         "beam",
         "compared a beam of 1 with greedy, and each hypothesis' score with the decoder forced along it",
         "the same texts and the same scores",
-        "Reorder h and c by the hypothesis that each one goes on from: h[:, parents], c[:, parents]; add log_softmax "
-        "of every token, <eos> too.",
+        "Reorder h and c by the hypothesis that each one continues: h[:, parents], c[:, parents]; add log_softmax "
+        "of every token, including <eos>.",
         run,
         ("logits", "random"),
     )

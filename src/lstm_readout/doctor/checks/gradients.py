@@ -42,8 +42,8 @@ def _directions(examination: Examination) -> Verdict:
         short = [half for half in read if not _flows(layer, f"weight_hh_{halves[half]}", gradients)]
         if short:  # from a zero state, a single token leaves weight_hh without a gradient
             half = " and the ".join(short)
-            return failed(f"{name}: where it is read, the {half} half of the top layer has read one token")
-    return passed("both halves have read all")
+            return failed(f"{name}: where it is read, the {half} half of the top layer has read only one token")
+    return passed("both halves have read every token")
 
 
 def _gradients(examination: Examination) -> Verdict:
@@ -66,7 +66,7 @@ def _dropout(examination: Examination) -> Verdict:
     idle = [(name, layer) for name, layer in subject.layers() if layer.dropout and layer.num_layers == 1]
     if idle:
         name, layer = idle[0]
-        return warned(f"{name}: dropout={layer.dropout} sits between layers, and there is one layer")
+        return warned(f"{name}: dropout={layer.dropout} sits between layers, and there is only one layer")
     modules = dict(subject.module.named_modules())
     droppers = {name: part.p for name, part in modules.items() if isinstance(part, nn.modules.dropout._DropoutNd)}
     droppers |= {name: layer.dropout for name, layer in subject.layers()}
@@ -86,7 +86,7 @@ def _with_rate(examination: Examination, part: nn.Module, rate: float) -> Tensor
 
 
 def _flows(layer: nn.RNNBase, name: str, gradients: Gradients) -> bool:
-    """Say whether a gradient reaches the parameter; True if the layer has none of that name (weight norm)."""
+    """Return whether a gradient reaches the parameter; True if the layer has none of that name (weight norm)."""
     parameter = layer._parameters.get(name)
     return parameter is None or _any(gradients.get(parameter))
 

@@ -38,12 +38,10 @@ def _h_n_view(examination: Examination) -> Verdict:
         return passed("rows are independent")
     for number in sorted(stacks):
         rows = examination.rows
-        if number >= len(
-            rows.ids
-        ):  # every row would depend on all; more rows distinguish this from a mean over the batch
+        if number >= len(rows.ids):  # every row would depend on all; more rows tell this from a mean over the batch
             rows = rows.take(torch.arange(number + 1) % len(rows.ids))
         if torch.equal(examination.depends(rows).cpu(), _viewed(number, len(rows.ids))):
-            return failed(f"{_finding(examination.dependence)}: what .view makes of h_n ({number}, batch, hidden)")
+            return failed(f"{_finding(examination.dependence)}: the pattern of .view on h_n ({number}, batch, hidden)")
     return passed("rows leak in another way")
 
 
@@ -51,7 +49,7 @@ def _rows(examination: Examination) -> Verdict:
     dependence = examination.dependence
     if _others(dependence).any() and not _is_order(dependence):
         return failed(_finding(dependence))
-    return passed("no two rows move the same logits")
+    return passed("no two rows change the same logits")
 
 
 def _padding(examination: Examination) -> Verdict:
@@ -110,7 +108,7 @@ def _states(layer: nn.RNNBase) -> int:
 
 
 def _viewed(number: int, batch: int) -> Tensor:
-    """Return whose states ``h_n.view(batch, -1)`` puts into row j, for h_n (number, batch, hidden): (i, j) bool."""
+    """Return whether ``h_n.view(batch, -1)`` puts states of row i into row j: (i, j) bool."""
     pattern = torch.zeros(batch, batch, dtype=torch.bool)
     for j in range(batch):
         pattern[[(j * number + k) % batch for k in range(number)], j] = True
@@ -125,18 +123,18 @@ def _leaks(examination: Examination) -> bool:
 
 
 def _others(dependence: Tensor) -> Tensor:
-    """Return which rows move another one's logits."""
+    """Return which rows change another row's logits."""
     return dependence & ~torch.eye(len(dependence), dtype=torch.bool, device=dependence.device)
 
 
 def _is_order(dependence: Tensor) -> bool:
-    """Say whether each row moves one row's logits and no two the same: that is their order."""
+    """Return whether each row changes one row's logits, and no two the same: that is their order."""
     return bool((dependence.sum(0) == 1).all() and (dependence.sum(1) == 1).all())
 
 
 def _finding(dependence: Tensor) -> str:
     i, j = _others(dependence).nonzero()[0].tolist()
-    return f"row {i}'s tokens move row {j}'s logits"
+    return f"row {i}'s tokens change row {j}'s logits"
 
 
 _CALLS = ("logits", "random")

@@ -30,21 +30,23 @@ def _ends(examination: Examination) -> Verdict:
     last = examination.even.ids.shape[1] - 1
     unread = [name for name, place in {"first": 0, "last": last}.items() if not _reads(examination, place)]
     if unread:
-        return failed(f"the {' and the '.join(unread)} token of {last + 1} {'move' if unread[1:] else 'moves'} nothing")
-    return passed("both move them")
+        return failed(
+            f"the {' and the '.join(unread)} token of {last + 1} {'change' if unread[1:] else 'changes'} nothing"
+        )
+    return passed("both change them")
 
 
 def _steps(examination: Examination) -> Verdict:
     last = examination.even.ids.shape[1] - 1
     if not _reads(examination, last):
-        return failed(f"token {last} does not move the logits at step {last}")
+        return failed(f"token {last} does not change the logits at step {last}")
     if last and not _reads(examination, last - 1):
-        return failed(f"token {last - 1} does not move the logits at step {last}: nothing is carried over")
-    return passed("both move them")
+        return failed(f"token {last - 1} does not change the logits at step {last}: nothing is carried over")
+    return passed("both change them")
 
 
 def _reads(examination: Examination, place: int) -> bool:
-    """Say whether the token at ``place`` of rows of one length moves the last prediction of any of them."""
+    """Return whether the token at ``place`` of rows of one length changes the last prediction of any of them."""
     rows, subject = examination.even, examination.subject
     before = subject.logits(rows)
     last = rows.ids.shape[1] - 1
@@ -61,7 +63,7 @@ def _reads(examination: Examination, place: int) -> bool:
 FUTURE = Check(
     "future",
     "changed all tokens after a step, for several steps",
-    "the logits at that step and before stay",
+    "the logits at that step and before stay the same",
     "bidirectional=False: at every step the backward direction has read the tokens that are to be predicted.",
     _future,
     LEAKS,
