@@ -102,7 +102,7 @@ def test_results_of_other_settings_are_not_mixed_in(folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main([f"resume={again}", "optimizer.lr=0.02"])
     assert stop.value.code == 2
-    assert "last_seed0.npz' is the result of other settings" in capsys.readouterr().err
+    assert "last_seed0.npz' was measured with other settings" in capsys.readouterr().err
 
 
 def test_a_translator_is_tampered_with(tmp_path):
@@ -112,9 +112,15 @@ def test_a_translator_is_tampered_with(tmp_path):
     assert [one["key"] for one in about["variants"]] == keys
     (probe,) = about["probes"].values()
     changes = set(probe["bleu"])
-    assert {"as it is", "h_n: zeros", "c_n: of another row", "layer 1: zeros", "backward direction: zeros"} <= changes
-    assert {"h_n and c_n swapped", "layers swapped", "directions swapped", "all of it: of another row"} <= changes
-    assert probe["bleu"]["as it is"] == pytest.approx(about["variants"][-1]["scores"][0])
+    assert {
+        "unchanged",
+        "h_n: zeros",
+        "c_n: from another row",
+        "layer 1: zeros",
+        "backward direction: zeros",
+    } <= changes
+    assert {"h_n and c_n swapped", "layers swapped", "directions swapped", "all of it: from another row"} <= changes
+    assert probe["bleu"]["unchanged"] == pytest.approx(about["variants"][-1]["scores"][0])
 
 
 def test_a_language_model_is_audited(tmp_path):
@@ -138,18 +144,18 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["seeds=0,0"], "seeds: [0, 0] names one twice"),
+        (["seeds=0,0"], "seeds: [0, 0] repeats a seed"),
         (["seeds=one"], "seeds: wanted whole numbers, 0 or more, for example seeds=0,1,2; got one"),
         (["seeds=[]"], "seeds: wanted whole numbers"),
         (["jobs=0"], "jobs: wanted 1 or more, got 0"),
         (["rows=0"], "rows: wanted 1 or more, got 0"),
         (["-m", "seeds=0,1"], "leave out --multirun"),
-        (["variants.mean.against=lost"], "variants.mean.against: there is no 'lost'"),
+        (["variants.mean.against=lost"], "variants.mean.against: no earlier variant 'lost'"),
         (["variants.mean=1"], "variants.mean: wanted name, change and"),
         (["+variants.mean.chance=1"], "variants.mean: there is no 'chance' here"),
         (["+variants.last.change.model.hiden_size=3"], "variants.last: model.hiden_size"),
         (["model.hiden_size=3"], "Did you mean 'model.hidden_size'"),
-        (["resume=/nowhere"], "resume: '/nowhere' is no run folder with a results"),
+        (["resume=/nowhere"], "resume: '/nowhere' is not a run folder with a results"),
         (["variants=[]"], "variants"),
         (["data.validation=0", "data=files", "data.path=/nowhere.csv"], "no such file"),
     ],

@@ -22,7 +22,7 @@ from lstm_readout.tasks.generate import GenerateTask
 
 
 class PaddedClassifier(Classifier):
-    """The classic mistake: it pads rows to the longest, reads the padding, and takes ``output[:, -1]``.
+    """The classic mistake: pads rows to the longest, reads the padding, and takes ``output[:, -1]``.
 
     A padding vector is zero, as ``nn.Embedding(padding_idx=...)`` makes it.
     """
@@ -75,7 +75,7 @@ class StartFrom(Seq2Seq):
 
 
 class LastStepTask(GenerateTask):
-    """A language model that is trained on the last step of each window only, and measured at every step."""
+    """A language model that is trained only on the last step of each window, and measured at every step."""
 
     def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean over the rows' last steps in training, over all tokens otherwise."""

@@ -33,7 +33,7 @@ def held_out_rows(data: TextDataModule, limit: int) -> Iterator[Any]:
 
 @torch.inference_mode()
 def held_out_statistics(task: Task, data: TextDataModule, limit: int) -> np.ndarray:
-    """Return the statistics of at most ``limit`` held-out rows, of a language model those of all windows: (R, k)."""
+    """Return the statistics of at most ``limit`` held-out rows; for a language model, of all windows: (R, k)."""
     if task.name == "generate":
         stream = join_stream(data.columns[held_out(data)]["text"])
         return stream_statistics(task, evaluation_stream(stream, data.batching.window))

@@ -1,4 +1,4 @@
-"""Runs go in; they are trained side by side, each in a process of its own, and the key of each comes out as it ends."""
+"""Runs go in; they are trained side by side, each in its own process, and the key of each comes out when it ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def perform_all(runs: Mapping[Key, Run], jobs: int) -> Iterator[Ended]:
 def _error_of(run: Run) -> Exception | None:
     try:
         perform(run)
-    except Exception as error:  # whatever a variant's training raises: the others go on
+    except Exception as error:  # whatever a variant's training raises: the others continue
         return error
     return None
 

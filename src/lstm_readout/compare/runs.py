@@ -43,7 +43,7 @@ class Run(NamedTuple):
 
     @property
     def settings(self) -> str:
-        """Return a hash of what decides the result, wherever the folder lies."""
+        """Return a hash of what decides the result, independent of the folder."""
         trainer = {key: value for key, value in self.config["trainer"].items() if key != "default_root_dir"}
         plain = json.dumps([self.config | {"trainer": trainer}, self.seed, self.rows], sort_keys=True, default=str)
         return hashlib.sha256(plain.encode()).hexdigest()
@@ -57,7 +57,7 @@ class Run(NamedTuple):
         result = Result.read(self.path)
         if result.settings not in (None, self.settings):
             raise UserError(
-                f"'{self.path}.npz' is the result of other settings. Resume with those of the earlier comparison, or "
+                f"'{self.path}.npz' was measured with other settings. Resume with those of the earlier comparison, or "
                 "delete it to train the run again."
             )
         return result
@@ -90,7 +90,7 @@ def perform(run: Run) -> None:
     """Train, score the held-out rows and write the result.
 
     Raises:
-        UserError: a setting cannot be trained with, or the training diverged.
+        UserError: the settings cannot be trained, or the training diverged.
     """
     keep_freed_memory()
     data = encoded_data(run.config)
@@ -125,7 +125,7 @@ def _trainer(config: dict[str, Any], folder: Path) -> Trainer:
     )
 
 
-_encoded: dict[str, TextDataModule] = {}  # of this process: reading and encoding a corpus can take as long as a run
+_encoded: dict[str, TextDataModule] = {}  # per process: reading and encoding a corpus can take as long as a run
 
 
 def encoded_data(config: dict[str, Any]) -> TextDataModule:
@@ -141,7 +141,7 @@ def encoded_data(config: dict[str, Any]) -> TextDataModule:
 
 
 def quiet_process(threads: int) -> None:
-    """Prepare a worker process: a number of threads, and no log lines but errors."""
+    """Prepare a worker process: a number of threads, and no log lines except errors."""
     torch.set_num_threads(threads)
     quiet_lightning()
     for name in ("lstm_readout", "lightning.pytorch", "lightning.fabric"):

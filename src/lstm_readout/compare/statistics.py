@@ -22,7 +22,7 @@ class Metric(NamedTuple):
 
     name: str
     higher_is_better: bool
-    digits: int  # behind the point, in tables
+    digits: int  # after the decimal point, in tables
     score: Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> (...)
 
     @property

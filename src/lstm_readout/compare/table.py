@@ -11,11 +11,11 @@ from lstm_readout.compare.runs import Result
 from lstm_readout.compare.statistics import DRAWS, Metric, interval, p_value, resampled, scores
 from lstm_readout.compare.variants import Variant
 
-HEADS = ["variant", "score", "by seed", "measured by", "difference", "p", ""]
+HEADS = ["variant", "score", "by seed", "compared with", "difference", "p", ""]
 
 
 class Difference(NamedTuple):
-    """A variant's score less that of the one it is compared with, on the same rows and seeds."""
+    """A variant's score minus that of the one it is compared with, on the same rows and seeds."""
 
     against: str  # name of the other
     mean: float  # negative is always worse
@@ -68,7 +68,7 @@ class Row(NamedTuple):
         }
 
     def cells(self, digits: int) -> list[str]:
-        """Return the cells below ``HEADS``, with this number of digits behind the point."""
+        """Return the cells below ``HEADS``, with this number of digits after the decimal point."""
         own = f"{self.mean:.{digits}f} {_brackets(self.interval, f'.{digits}f')}"
         by_seed = " ".join(f"{score:.{digits}f}" for score in self.scores)
         if self.difference is None:

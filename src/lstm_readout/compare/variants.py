@@ -41,10 +41,10 @@ class Variant(NamedTuple):
 def read_variants(config: DictConfig, data: TextDataModule) -> list[Variant]:
     """Return the variants in their order.
 
-    One that does not fit the configuration, or changes nothing in it, is left out, and the log says so.
+    A variant that does not fit the configuration, or changes nothing in it, is left out, and the log says so.
 
     Raises:
-        UserError: a variant is not described as it must be, or there is none.
+        UserError: a variant is described wrongly, or there is none.
     """
     variants: dict[str, Variant] = {}
     unchanged: list[str] = []
@@ -73,7 +73,9 @@ def read_variants(config: DictConfig, data: TextDataModule) -> list[Variant]:
 
 def _variant(key: str, node: Any, config: DictConfig) -> Variant:
     if not OmegaConf.is_dict(node):
-        raise UserError(f"variants.{key}: wanted name, change and, if it is measured by another, against; got {node}.")
+        raise UserError(
+            f"variants.{key}: wanted name, change and, if it is compared with another, against; got {node}."
+        )
     unknown = sorted(set(node) - set(_FIELDS))
     if unknown:
         raise UserError(f"variants.{key}: there is no '{unknown[0]}' here. Valid: {', '.join(_FIELDS)}.")
@@ -96,7 +98,7 @@ def _against(variant: Variant, earlier: Mapping[str, Variant]) -> Variant:
     known = {key: one for key, one in earlier.items() if one.against is None}
     if variant.against not in known:
         raise UserError(
-            f"variants.{variant.key}.against: there is no '{variant.against}' before it that stands for itself. "
+            f"variants.{variant.key}.against: no earlier variant '{variant.against}' without an against of its own. "
             f"{did_you_mean(str(variant.against), known)}"
         )
     return known[variant.against]

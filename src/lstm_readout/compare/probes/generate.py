@@ -39,13 +39,13 @@ def worth_of_history(path: Path, data: TextDataModule, rows: int) -> dict[str, A
         "log": True,
     }
     audit = _audit(task, stream)
-    cells = {**audit["perplexity"], f"{_WIDTHS[-1]} x {_WINDOWS[1]}, columns cold": audit["cold"]}
+    cells = {**audit["perplexity"], f"{_WIDTHS[-1]} x {_WINDOWS[1]}, no warm-up": audit["cold"]}
     middle = float(np.median(list(audit["perplexity"].values())))
     checked = [[name, f"{value:.6f}", f"{value / middle - 1:+.1e}"] for name, value in cells.items()]
     heads = ["width x window", "perplexity", "relative to the median"]
     return {
         "tables": {
-            "Loss by length of history": (["tokens of history", "loss (nats)", "to the longest"], worth),
+            "Loss by length of history": (["tokens of history", "loss (nats)", "minus the longest"], worth),
             "Perplexity by batch width and window": (heads, checked),
         },
         "curves": {"history": curve},

@@ -36,7 +36,7 @@ def edited_state(path: Path, data: TextDataModule, rows: int) -> dict[str, Any]:
         edited = cast(Seq2Seq, _EditedSeq2Seq(model, edit))
         translations = [tokenizer.decode(ids) for batch in batches for ids in translate(edited, batch.source)]
         scores[name] = BLEU().corpus_score(translations, [references]).score
-    whole = scores["as it is"]
+    whole = scores["unchanged"]
     lines = [[name, f"{score:.2f}", f"{score - whole:+.2f}"] for name, score in scores.items()]
     return {
         "tables": {"BLEU with a part of the state changed": (["change", "BLEU", "difference"], lines)},
@@ -74,10 +74,10 @@ def _edits(model: Seq2Seq) -> dict[str, _Edit]:
         for direction, name in enumerate(("forward", "backward")):
             parts[f"{name} direction"] = (slice(direction, None, directions), True, True)
     parts["all of it"] = (every, True, True)
-    edits: dict[str, _Edit] = {"as it is": lambda state: state}
+    edits: dict[str, _Edit] = {"unchanged": lambda state: state}
     for name, (place, h, c) in parts.items():
         edits[f"{name}: zeros"] = _edit(place, h, c, torch.zeros_like)
-        edits[f"{name}: of another row"] = _edit(place, h, c, lambda part: part.roll(1, dims=1))
+        edits[f"{name}: from another row"] = _edit(place, h, c, lambda part: part.roll(1, dims=1))
     if has_c and not lstm.proj_size:
         edits["h_n and c_n swapped"] = _swapped
     if layers > 1:
