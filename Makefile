@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .PHONY: help setup train test test-torchtext docs
 
-help: ## say what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml constraints.txt
@@ -27,7 +27,7 @@ test: setup ## lint, check types and run the tests
 docs: setup ## build the documentation: site/index.html, readable without a network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# -m "not slow" is taken back by ARGS="-m ''": the whole suite
-test-torchtext: ## run the tests beside torch 2.3 and torchtext, in an environment of their own
+# ARGS="-m ''" undoes -m "not slow": the whole suite
+test-torchtext: ## run the tests with torch 2.3 and torchtext, in their own environment
 	python=$$(PYTHON=$(PYTHON) scripts/torchtext_environment.sh) && LSTM_READOUT_LANE=torchtext \
 	  $$python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)

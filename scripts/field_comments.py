@@ -1,4 +1,4 @@
-"""The comment behind a field of a class goes in; its text in the API reference comes out. Used by mkdocs.yml.
+"""The comment after a field of a class goes in; its text in the API reference comes out. Used by mkdocs.yml.
 
 h_n: Tensor  # every layer at the last real step: (L * D, B, O)
 """
@@ -11,7 +11,7 @@ from griffe import Attribute, Docstring, Extension
 
 
 class FieldComments(Extension):
-    """Lets the comment of a field, where the code gives shapes and units, be its docstring."""
+    """Turns the comment of a field, where the code gives shapes and units, into its docstring."""
 
     def on_attribute_instance(self, *, attr: Attribute, **_: Any) -> None:
         """Add the comment, if the line has one and the field no docstring."""

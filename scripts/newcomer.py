@@ -1,7 +1,7 @@
 """What a newcomer must open to answer a question: python scripts/newcomer.py prints files, lines and the goal.
 
 The table QUESTIONS names the files. Where a program can, it checks that they are enough: the README's line is in that
-file, a real batch is made in those files alone, a real ``model.hidden_size`` comes to ``nn.LSTM`` through them.
+file, a real batch is built in those files alone, a real ``model.hidden_size`` reaches ``nn.LSTM`` through them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lstm_readout.data.module import TextDataModule
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOT = Path(lstm_readout.__file__).resolve().parent
 BLOCK = re.compile(r'^```(\w+) title="([^"\n]+)"[^\n]*\n(.*?)^```$', re.M | re.S)
-HIDDEN_SIZE = 509  # a number that nothing else has
+HIDDEN_SIZE = 509  # a number used nowhere else
 
 
 class Question(NamedTuple):
@@ -39,8 +39,8 @@ class Question(NamedTuple):
     text: str
     files: tuple[str, ...]
     most_files: int
-    most_lines: int | None = None  # of a page none
-    calls: tuple[str, ...] = ()  # files whose functions are called on the way, and whose names say what they do
+    most_lines: int | None = None  # None for a page
+    calls: tuple[str, ...] = ()  # files whose functions are called on the way, under names that say what they do
 
 
 QUESTIONS = {
@@ -76,7 +76,7 @@ OWN_FILES = {"python": 2, "yaml": 2}  # of the page "Add a task"
 
 
 class Row(NamedTuple):
-    """One line of the table; a question is answered where there are no faults."""
+    """One line of the table; a question without faults is answered."""
 
     question: str
     found: str
@@ -98,7 +98,7 @@ def readme_lines() -> dict[str, str]:
 
 
 def reading(task: str) -> Row:
-    """Count the file that says what a task reads; it must hold the README's line, letter for letter."""
+    """Count the file that says what a task reads; it must contain the README's line, letter for letter."""
     line, question = readme_lines()[task], QUESTIONS[task]
     source = (ROOT / question.files[0]).read_text(encoding="utf-8")
     expressions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.expr)]
@@ -107,10 +107,10 @@ def reading(task: str) -> Row:
 
 
 def adding(name: str) -> Row:
-    """Count the lines of a page; of a task also the files that it asks the user for."""
+    """Count the lines of a page; for a task, also the files that the user has to write."""
     question = QUESTIONS[name]
     pages = sorted((REPOSITORY / "docs").rglob(question.files[0]))
-    goal = "1 page; 2 Python and 2 YAML files of one's own" if name == "task" else "1 page"
+    goal = "1 page; 2 Python and 2 YAML files of your own" if name == "task" else "1 page"
     if len(pages) != 1:
         return Row(question.text, f"{len(pages)} pages", goal, [f"{len(pages)} pages named {question.files[0]}"])
     page = pages[0].read_text(encoding="utf-8")
@@ -120,10 +120,10 @@ def adding(name: str) -> Row:
         faults += [
             f"{len(own[kind])} {kind} files: {own[kind]}" for kind in OWN_FILES if len(own[kind]) > OWN_FILES[kind]
         ]
-    told = (
-        f"1 page, {line_count(pages)} lines; {len(own['python'])} Python and {len(own['yaml'])} YAML files of one's own"
+    found = (
+        f"1 page, {line_count(pages)} lines; {len(own['python'])} Python and {len(own['yaml'])} YAML files of your own"
     )
-    return Row(question.text, told, goal, faults)
+    return Row(question.text, found, goal, faults)
 
 
 def own_files(page: str) -> dict[str, list[str]]:
@@ -178,7 +178,7 @@ def file_of(code: CodeType) -> str | None:
 
 
 def stack_of(frame: FrameType | None) -> list[str]:
-    """Return the files of the package on the stack, outermost first, one next to itself once."""
+    """Return the files of the package on the stack, outermost first, without consecutive repeats."""
     files: list[str] = []
     while frame is not None:
         file = file_of(frame.f_code)
@@ -217,9 +217,9 @@ class RunTrace:
     """What a small training run does with its configuration, from the command line to the last file it writes."""
 
     def __init__(self) -> None:
-        self.to_lstm: list[str] = []  # files on the stack when nn.LSTM is given the number
-        self.holds_number: dict[str, None] = {}  # files whose functions are given it on the way
-        self.config_stays: dict[tuple[str, str], None] = {}  # (file, function) below train that are given the config
+        self.to_lstm: list[str] = []  # files on the stack when nn.LSTM gets the number
+        self.holds_number: dict[str, None] = {}  # files whose functions get it on the way
+        self.config_stays: dict[tuple[str, str], None] = {}  # (file, function) below train that get the config
         self.climbs: list[str] = []  # calls with the config, back into a file that waits for their caller
         self._train: FrameType | None = None
 
@@ -260,12 +260,12 @@ class RunTrace:
 
 
 def _is_config(value: Any) -> bool:
-    """Say whether a value is a whole configuration, as Hydra's or as plain values."""
+    """Return whether a value is a whole configuration, as Hydra's or as plain values."""
     return isinstance(value, (DictConfig, dict)) and {"task", "model", "trainer"} <= set(value)
 
 
 def _holds(value: Any, depth: int = 6) -> bool:
-    """Say whether the number is in a value: itself, in a container, a configuration, or an override."""
+    """Return whether the number is in a value: itself, in a container, a configuration, or an override."""
     if isinstance(value, str):
         return f"hidden_size={HIDDEN_SIZE}" in value
     if isinstance(value, DictConfig):
@@ -302,7 +302,7 @@ def _train_row(trace: RunTrace) -> Row:
     statements = statements_of(ROOT / "commands" / "train.py", "train")
     files = {file for file, _ in trace.config_stays}
     functions, climbs = len(trace.config_stays), len(trace.climbs)
-    found = f"{statements} statements; {functions} functions in {len(files)} files are given it, {climbs} climbs"
+    found = f"{statements} statements; {functions} functions in {len(files)} files get it, {climbs} climbs"
     faults = [f"climbs: {climb}" for climb in trace.climbs]
     if statements > STATEMENTS:
         faults.append(f"train has {statements} statements")

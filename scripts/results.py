@@ -1,15 +1,15 @@
-"""Publish what runs measured: make docs/results.md of the records in docs/results/records.jsonl, and add records.
+"""Publish what runs measured: make docs/results.md from the records in docs/results/records.jsonl, and add records.
 
     python scripts/results.py docs/results                    # write docs/results.md, print its path
     python scripts/results.py --headers docs/results          # print the line at the top of each recipe's YAML file
     python scripts/results.py --collect RUN_FOLDER...         # add runs to the records, print the recipe and the seed
-    python scripts/results.py --collect EVALUATION.json --recipe "trec together"
+    python scripts/results.py --collect EVALUATION.json --recipe "trec ensemble"
     python scripts/results.py --comparison RUN_FOLDER imdb    # copy a comparison to docs/compare/imdb
 
-A run is a run folder, the folder of a sweep, or what ``lstm-readout evaluate output=EVALUATION.json`` wrote of one or
-several models. A record that is collected again replaces the earlier one of its recipe, device and seed.
-``--comparison`` takes a folder of ``lstm-readout compare`` and also puts its tables into docs/learn/which-output.md,
-between ``<!-- imdb: TITLE -->`` and ``<!-- end -->``.
+A run is a run folder, the folder of a sweep, or what ``lstm-readout evaluate output=EVALUATION.json`` wrote for one or
+more models. A record that is collected again replaces the earlier one of its recipe, device and seed. ``--comparison``
+takes a folder of ``lstm-readout compare`` and also puts its tables into docs/learn/which-output.md, between ``<!--
+imdb: TITLE -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path, help="run folders, sweeps, evaluations, or docs/results")
-    parser.add_argument("--recipe", help="the recipe's name, of an evaluation")
-    parser.add_argument("--output", type=Path, help="the file to write, where it is another than that in docs")
+    parser.add_argument("--recipe", help="the recipe's name, for an evaluation")
+    parser.add_argument("--output", type=Path, help="the file to write, if not the one in docs")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--collect", action="store_true", help="add the runs to the records")
     mode.add_argument("--headers", action="store_true", help="print the headers of the recipes")

@@ -4,7 +4,7 @@
     .venv-torchtext/bin/python scripts/torchtext_checkpoints.py
 
 Each environment writes its own and prints the logs of the runs; the tests of each use those of both. Where torchtext is
-installed, a saved ``Vocab`` as well.
+installed, it also saves a ``Vocab``.
 """
 
 import json
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def save_vocab() -> None:
-    """Save a ``Vocab`` whose special tokens stand in another order than this project's."""
+    """Save a ``Vocab`` with its special tokens in a different order from this project's."""
     import torchtext  # pyright: ignore[reportMissingImports]
 
     torchtext.disable_torchtext_deprecation_warning()

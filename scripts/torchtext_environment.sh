@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Makes the environment of torch 2.3 and torchtext 0.18 where there is none yet, and prints the path of its Python.
-#
-# The packages (5 GB, some minutes) lie outside the checkout, one folder for each set of pins, kept from run to run and
+# Make the environment with torch 2.3 and torchtext 0.18 if there is none, and print the path of its Python.
+# The packages (5 GB, some minutes) are outside the checkout, one folder per set of pins, kept from run to run and
 # shared by checkouts. The checkout itself holds a thin environment on top of them with nothing but this project.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,17 +15,17 @@ print(hashlib.sha256(pathlib.Path(sys.argv[1]).read_bytes() + sys.version.encode
 packages=${XDG_CACHE_HOME:-$HOME/.cache}/lstm-readout-environments/torchtext-$key
 
 mkdir -p "$packages"
-if command -v flock >/dev/null; then # another checkout may be installing the same
+if command -v flock >/dev/null; then # another checkout may be installing the same packages
   exec 9>"$packages.lock"
   flock 9
 fi
-if [ ! -e "$packages/ready" ]; then # also after an install that was interrupted
+if [ ! -e "$packages/ready" ]; then # also after an interrupted install
   echo "torchtext: installing $pins into $packages" >&2
   "$python" -m venv --clear "$packages"
   "$packages/bin/python" -m pip install --quiet --requirement "$pins" >&2
   touch "$packages/ready"
   for other in "$(dirname "$packages")"/torchtext-*/; do
-    [ "$other" = "$packages/" ] || echo "torchtext: of other pins, to be deleted if unused: $other" >&2
+    [ "$other" = "$packages/" ] || echo "torchtext: from other pins, delete if unused: $other" >&2
   done
 fi
 if [ "$(cat "$thin/ready" 2>/dev/null)" != "$packages" ] || [ pyproject.toml -nt "$thin/ready" ]; then

@@ -5,8 +5,8 @@
 
 ``write`` uses torchtext alone, its ``basic_english`` and ``build_vocab_from_iterator``, on all training texts of
 Multi30k and 5,000 IMDB reviews. ``check`` uses this project alone, in any environment: it prints a Markdown table of
-how many vocabularies and rows differ, and the first of those rows; its exit code is their number. With ``--texts``, the
-file of a JSON list, both read that in place of the corpora.
+how many vocabularies and rows differ, and the first of those rows; its exit code is their number. With ``--texts``, a
+file with a JSON list, both read that instead of the corpora.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def corpora_of(texts: Path | None) -> Iterator[tuple[str, list[str]]]:
-    """Give the name and the texts of each corpus."""
+    """Yield the name and the texts of each corpus."""
     if texts is not None:
         yield texts.stem, json.loads(texts.read_text(encoding="utf-8"))
         return

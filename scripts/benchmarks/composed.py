@@ -20,7 +20,7 @@ def configuration(*overrides: str) -> dict[str, Any]:
     with initialize_config_module("lstm_readout.configs", version_base="1.3"):
         config = compose("train", list(overrides))
     with open_dict(config):
-        for part in ("trainer", "callbacks", "logger"):  # these name the run's folder, which there is none of
+        for part in ("trainer", "callbacks", "logger"):  # these name the run's folder; there is none here
             del config[part]
     return plain_values(config)
 

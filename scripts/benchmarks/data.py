@@ -21,7 +21,7 @@ GIGABYTES = 5.0
 
 
 def waiting(corpus: str, workers: int, *overrides: str, steps: int = STEPS, segments: int = SEGMENTS) -> Result:
-    """Return the share of a training step that is spent waiting for its batch, with the recipe's model."""
+    """Return the share of a training step spent waiting for its batch, with the recipe's model."""
     task, data = build(configuration(f"experiment={corpus}", f"data.num_workers={workers}", *overrides))
     optimizer = task.optimizer(task.parameters())
     batches = iter(data.train_dataloader())

@@ -22,7 +22,7 @@ from lstm_readout.tokenizer import BOS
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
 STEPS = 20  # of a text
-SENTENCES, TOGETHER, BEAM = 1000, 100, 5
+SENTENCES, BATCH_SIZE, BEAM = 1000, 100, 5
 
 
 def stepping(hidden_size: int, vocab_size: int, int8: bool = False) -> Side:
@@ -41,7 +41,7 @@ def stepping(hidden_size: int, vocab_size: int, int8: bool = False) -> Side:
 
 
 def calling(hidden_size: int, vocab_size: int) -> Side:
-    """Return the same steps as in usual generation loops: the modules, called with one token at a time."""
+    """Return the same steps as in common generation loops: the modules, called with one token at a time."""
     model = language_model(hidden_size, vocab_size)
     embedding, rnn, head = model.encoder.embedding, model.encoder.lstm.rnn, model.head
 
@@ -62,12 +62,12 @@ def language_model(hidden_size: int, vocab_size: int) -> LanguageModel:
     return LanguageModel(vocab_size=vocab_size, embedding_size=hidden_size, hidden_size=hidden_size).eval()
 
 
-def beams(lengths: Sequence[Sequence[int]], together: int, hidden_size: int, vocab_size: int) -> Side:
-    """Return beam searches over batches of ``together`` sentences; units are sentences.
+def beams(lengths: Sequence[Sequence[int]], batch_size: int, hidden_size: int, vocab_size: int) -> Side:
+    """Return beam searches over batches of ``batch_size`` sentences; units are sentences.
 
     Args:
         lengths: (source, target) tokens of each sentence.
-        together: sentences of a batch; they are sorted by length.
+        batch_size: sentences per batch; they are sorted by length.
         hidden_size: of both sides, and of their embeddings.
         vocab_size: of both sides.
     """
@@ -77,10 +77,10 @@ def beams(lengths: Sequence[Sequence[int]], together: int, hidden_size: int, voc
     step = Stepper(model.decoder)
     pairs = sorted(map(tuple, lengths))
     batches = []
-    for start in torch.randperm(len(pairs) // together).tolist():
-        chosen = pairs[start * together : (start + 1) * together]
+    for start in torch.randperm(len(pairs) // batch_size).tolist():
+        chosen = pairs[start * batch_size : (start + 1) * batch_size]
         ids = Ragged.from_lists([torch.randint(3, vocab_size, (source,)).tolist() for source, _ in chosen])
-        batches.append((pack(ids, torch.arange(together).numpy()), [target for _, target in chosen]))
+        batches.append((pack(ids, torch.arange(batch_size).numpy()), [target for _, target in chosen]))
     turns = cycle(batches)
 
     @torch.inference_mode()
@@ -107,7 +107,7 @@ def generate(hidden_size: int = 512, vocab_size: int = 8000, int8: bool = False)
 
 
 def beam_batched() -> Result:
-    """Compare sentences of Multi30k searched together with one at a time."""
+    """Compare sentences of Multi30k searched in batches with one at a time."""
     from benchmarks.composed import training_lengths
 
     lengths = training_lengths("task=translate", "data=multi30k", "tokenizer.lowercase=true")[:SENTENCES].tolist()
@@ -115,10 +115,10 @@ def beam_batched() -> Result:
     def measure(worker: Worker) -> dict[str, Result]:
         sizes = {"lengths": lengths, "hidden_size": 512, "vocab_size": 8000}
         runs = {
-            name: worker.bind("benchmarks.decoding:beams", together=together, **sizes)
-            for name, together in (("together", TOGETHER), ("one at a time", 1))
+            name: worker.bind("benchmarks.decoding:beams", batch_size=batch_size, **sizes)
+            for name, batch_size in (("batched", BATCH_SIZE), ("one at a time", 1))
         }
-        return {f"beam {BEAM}": ratio(alternate(runs, seconds=2, budget=25), "together", "one at a time")}
+        return {f"beam {BEAM}": ratio(alternate(runs, seconds=2, budget=25), "batched", "one at a time")}
 
     return with_both_allocators(measure)
 

@@ -76,7 +76,7 @@ def of_steps(name: str, sizes: Sequence[int], *, budget: float = 30, **fixed: in
     rounds = [[1 / speeds[str(size)][number] for size in sizes] for number in range(len(speeds[str(sizes[0])]))]
     seconds = np.min(rounds, axis=0).tolist()
     found = Result.of([slope(sizes, costs) for costs in rounds])
-    return found._replace(ratio=slope(sizes, seconds), more=told(name, sizes, seconds=seconds))
+    return found._replace(ratio=slope(sizes, seconds), more=curve(name, sizes, seconds=seconds))
 
 
 ROWS_CHILD = """
@@ -99,7 +99,7 @@ def of_rows(counts: Sequence[int] = ROW_COUNTS) -> Result:
     """
     seconds, mebibytes = (list(costs) for costs in zip(*map(cost_of_rows, counts), strict=True))
     slopes = {"seconds_slope": slope(counts, seconds), "mebibytes_slope": slope(counts, mebibytes)}
-    points = told("rows", counts, seconds=seconds, mebibytes=mebibytes)
+    points = curve("rows", counts, seconds=seconds, mebibytes=mebibytes)
     return Result(max(slopes.values()), 0.0, {**slopes, **points})
 
 
@@ -120,7 +120,7 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes[-half:]), np.log(costs[-half:]), 1)[0])
 
 
-def told(name: str, sizes: Sequence[int], **costs: Sequence[float]) -> dict[str, Any]:
+def curve(name: str, sizes: Sequence[int], **costs: Sequence[float]) -> dict[str, Any]:
     """Return the points of a curve for the JSON and the picture."""
     return {"axis": name, "sizes": list(sizes), **{cost: list(values) for cost, values in costs.items()}}
 

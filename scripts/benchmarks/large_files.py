@@ -30,9 +30,9 @@ def random_lines(number: int) -> Iterator[str]:
 
 
 def mebibytes(name: str) -> float:
-    """Return a figure of Linux: ``VmRSS`` is what is held now, ``VmHWM`` the most that was.
+    """Return one of Linux's figures: ``VmRSS`` is the memory held now, ``VmHWM`` its peak.
 
-    Not ``getrusage``: to its peak counts also what the process held that started this one.
+    Not ``getrusage``: its peak includes the memory of the parent process.
     """
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) / 2**10

@@ -1,10 +1,10 @@
 """What the framework costs: a step of ``python train.py`` against the same step in a few lines of plain PyTorch.
 
-Both sides alternate in one process. Inside one ``Trainer.fit`` a callback pauses after every ``SLICE`` steps, as the
-next batch is handed over, runs the bare loop for as many steps, and continues. So a slice of the framework is ``SLICE``
-whole cycles from batch to batch: loading, hooks, loss, optimizer, schedule, clipping, metrics, loggers and the progress
-bar, which draws as on a terminal. Start and end of the run, and validation and checkpoints at the end of an epoch,
-count for neither side. The callback itself counts for the framework.
+Both sides alternate in one process. Inside one ``Trainer.fit`` a callback pauses after every ``SLICE`` steps, when the
+next batch is handed over, runs the bare loop for the same number of steps, and continues. So a slice of the framework
+is ``SLICE`` whole cycles from batch to batch: loading, hooks, loss, optimizer, schedule, clipping, metrics, loggers and
+the progress bar, which draws as on a terminal. Start and end of the run, and validation and checkpoints at the end of
+an epoch, count for neither side. The callback itself counts for the framework.
 
 The bare loop has a model, an optimizer and a loader of its own, equal to the framework's, and reads the same batches in
 the same order. Both keep freed memory, as a run does.

@@ -1,7 +1,7 @@
 """Comparisons in alternation: the sides' work goes in, the ratio of their speeds comes out, as a row of the benchmark.
 
-A machine that is busy with something else slows whoever runs just then. So the sides take turns in short slices, and
-what counts is the ratio inside each round.
+A machine that is busy with something else slows whichever side is running. So the sides take turns in short slices, and
+what counts is the ratio within each round.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Row:
     measure: Callable[[], Result] = field(repr=False)
     wanted: str  # "at least 4"
     unit: str
-    corpora: tuple[str, ...] = ()  # named corpora of which it needs a local copy
+    corpora: tuple[str, ...] = ()  # named corpora that need a local copy
 
 
 def run_slice(side: Side, seconds: float) -> float:
@@ -78,7 +78,7 @@ def alternate(
     for number in range(most):
         if number >= least and time.perf_counter() - began > budget:
             break
-        names = list(runs)[:: -1 if number % 2 else 1]  # nobody always comes first
+        names = list(runs)[:: -1 if number % 2 else 1]  # no side always goes first
         for name in names:
             speeds[name].append(runs[name](seconds))
     return speeds
@@ -90,9 +90,9 @@ def ratio(speeds: Speeds, ours: str, peer: str, **more: Any) -> Result:
     ``fastest`` is the ratio of the fastest slice of each: what interrupts a slice can only slow it.
     """
     found = Result.of([a / b for a, b in zip(speeds[ours], speeds[peer], strict=True)])
-    told = {
+    measured = {
         "fastest": max(speeds[ours]) / max(speeds[peer]),
         "rounds": len(speeds[ours]),
         "units_per_second": {name: float(np.median(speeds[name])) for name in (ours, peer)},
     }
-    return found._replace(more={**told, **more})
+    return found._replace(more={**measured, **more})

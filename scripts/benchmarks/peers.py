@@ -24,7 +24,7 @@ State = tuple[Tensor, Tensor]
 
 
 def padded(rows: Sequence[Tensor], vocab_size: int) -> Tensor:
-    """Pad rows with the token after the last: (T, B)."""
+    """Pad rows with an extra token, the last id plus one: (T, B)."""
     return pad_sequence(list(rows), padding_value=vocab_size)
 
 
@@ -44,7 +44,7 @@ class TutorialEncoder(nn.Module):
 
 
 class TutorialDecoder(nn.Module):
-    """Scores what comes next, of one step or of many."""
+    """Scores the next token, for one step or many."""
 
     def __init__(self, vocab_size: int, embedding_size: int, hidden_size: int, num_layers: int, dropout: float) -> None:
         super().__init__()
@@ -143,6 +143,6 @@ class WordLanguageModel(nn.Module):
         return log_softmax(decoded.view(-1, decoded.shape[-1]), dim=1), state
 
     def loss(self, window: Tensor, targets: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Return the mean over words, (T * B,) of them, and the state to go on from, without its graph."""
+        """Return the mean over words, (T * B,) of them, and the state to continue from, without its graph."""
         scores, (h, c) = self(window, state)
         return self.criterion(scores, targets), (h.detach(), c.detach())

@@ -7,7 +7,7 @@ The two runs of a seed start from the same weights and read the same batches in 
 between two seeds: compare the difference between the precisions with that.
 
 Where the processor has no LSTM in bfloat16, its numbers are computed from float32 products of operands rounded to
-bfloat16, whose result is rounded again, as the instructions do. That says nothing about speed.
+bfloat16, and their result is rounded again, as the instructions do. That says nothing about speed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lstm_readout.training.allocator import keep_freed_memory
 from lstm_readout.training.trainer import has_bfloat16
 
 SMALL = ("model.embedding_size=48", "model.hidden_size=48")
-RECIPES = {  # corpus -> steps, and what is made smaller
+RECIPES = {  # corpus -> steps, and what is reduced
     "trec": (600, ("data.batch_size=32", *SMALL)),
     "tinyshakespeare": (300, ("data.batch_size=16", "data.window=32", "data.max_rows=4000", *SMALL)),
     "multi30k": (200, ("data.batch_size=16", "data.max_rows=3000", "tokenizer.vocab_size=1000", *SMALL)),
@@ -84,10 +84,10 @@ def validation_loss(corpus: str, seed: int, *, bfloat16: bool) -> float:
 @contextlib.contextmanager
 def bfloat16_products() -> Iterator[None]:
     """Compute the products of bfloat16 matrices from float32, and the LSTM from such products alone."""
-    library = torch.library.Library("aten", "IMPL")  # its kernels go when it goes
+    library = torch.library.Library("aten", "IMPL")  # its kernels are removed with it
 
     def product(a: Tensor, b: Tensor) -> Tensor:
-        return torch.bmm(a.float()[None], b.float()[None])[0]  # bmm, for mm is the one that is replaced
+        return torch.bmm(a.float()[None], b.float()[None])[0]  # bmm, because mm is the one being replaced
 
     def mm(a: Tensor, b: Tensor) -> Tensor:
         return product(a, b).to(a.dtype)
@@ -96,7 +96,7 @@ def bfloat16_products() -> Iterator[None]:
         return torch.add(product(a, b) * alpha, bias, alpha=beta).to(a.dtype)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a kernel is replaced
+        warnings.simplefilter("ignore")  # about the replaced kernel
         library.impl("mm", mm, "CPU")
         library.impl("addmm", addmm, "CPU")
         torch.backends.mkldnn.set_flags(False)

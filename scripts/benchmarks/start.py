@@ -41,7 +41,7 @@ def imports() -> float:
 
 
 def second_start(corpus: str) -> Result:
-    """Return the seconds of a second run of a recipe until its first step, without those of the imports."""
+    """Return the seconds that a second run of a recipe takes until its first step, without the imports."""
     overrides = [f"experiment={corpus}"]
     to_first_step(*overrides)  # the first run encodes
     return Result.of([to_first_step(*overrides) - imports() for _ in range(REPEATS)])

@@ -25,7 +25,7 @@ class Case(NamedTuple):
 
     data: Sequence[str]  # overrides: the task, its corpus, tokenizer and batches
     sizes: Mapping[str, float]  # arguments of the peer's model, and keys below model.
-    told: Sequence[str]  # overrides: what is built into the peer
+    ours_only: Sequence[str]  # overrides: what the peer has built in
 
 
 CASES = {
@@ -35,7 +35,7 @@ CASES = {
             *("tokenizer.lowercase=true", "tokenizer.vocab_size=8000"),
         ),
         sizes={"embedding_size": 256, "hidden_size": 512, "num_layers": 2, "dropout": 0.5},
-        told=("model.input_dropout=0.5",),
+        ours_only=("model.input_dropout=0.5",),
     ),
     "classify": Case(
         data=(
@@ -43,7 +43,7 @@ CASES = {
             *("tokenizer.lowercase=true", "tokenizer.vocab_size=25000", "tokenizer.max_length=400"),
         ),
         sizes={"embedding_size": 128, "hidden_size": 256},
-        told=(),
+        ours_only=(),
     ),
     "wordlm": Case(
         data=(
@@ -51,18 +51,18 @@ CASES = {
             *("data.batch_size=20", "data.window=35", "tokenizer.vocab_size=33278"),
         ),
         sizes={"embedding_size": 200, "hidden_size": 200, "num_layers": 2, "dropout": 0.2},
-        told=("model.input_dropout=0.2", "model.output_dropout=0.2", "optimizer=sgd"),
+        ours_only=("model.input_dropout=0.2", "model.output_dropout=0.2", "optimizer=sgd"),
     ),
 }
 
 
-def ours(data: Sequence[str], sizes: Mapping[str, float], told: Sequence[str], clip: float) -> Side:
+def ours(data: Sequence[str], sizes: Mapping[str, float], ours_only: Sequence[str], clip: float) -> Side:
     """Return the framework's training step."""
     from benchmarks.composed import configuration
     from lstm_readout.config.build import build
 
     model = [f"model.{name}={value}" for name, value in sizes.items()]
-    task, module = build(configuration(*data, *model, *told))
+    task, module = build(configuration(*data, *model, *ours_only))
     task.train()
     optimizer = task.optimizer(task.parameters())
     batches = cycle(list(islice(module.train_dataloader(), BATCHES)))
@@ -80,12 +80,12 @@ def ours(data: Sequence[str], sizes: Mapping[str, float], told: Sequence[str], c
 
 
 def step_against(name: str, peer: str, clip: float = 1.0, **options: Any) -> Result:
-    """Compare our step, with the allocator's setting, with a peer's in a process without and in one with it.
+    """Compare our step, with the allocator's setting, with a peer's in a process without it and in one with it.
 
     Args:
-        name: of the case.
+        name: the case.
         peer: a function of ``tutorials.py``.
-        clip: largest norm of our gradients; 1.0 is that of every run.
+        clip: largest norm of our gradients; every run uses 1.0.
         options: further arguments of ``peer``.
     """
     case = CASES[name]
@@ -94,14 +94,14 @@ def step_against(name: str, peer: str, clip: float = 1.0, **options: Any) -> Res
         arguments = {"data": case.data, "sizes": case.sizes}
         asked = {"side": f"benchmarks.tutorials:{peer}", **arguments, **options}
         runs = {
-            "ours": framework.bind("benchmarks.steps:ours", **arguments, told=case.told, clip=clip),
+            "ours": framework.bind("benchmarks.steps:ours", **arguments, ours_only=case.ours_only, clip=clip),
             "peer": default.bind(**asked),
             "peer_with_setting": both.bind(**asked),
         }
         speeds = alternate(runs, seconds=0.7, budget=45)
     with_setting = ratio(speeds, "ours", "peer_with_setting")
-    both_told = {"allocator_both": with_setting.ratio, "allocator_both_fastest": with_setting.more["fastest"]}
-    return ratio(speeds, "ours", "peer", **both_told)
+    both_more = {"allocator_both": with_setting.ratio, "allocator_both_fastest": with_setting.more["fastest"]}
+    return ratio(speeds, "ours", "peer", **both_more)
 
 
 ROWS = [

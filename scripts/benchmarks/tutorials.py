@@ -116,7 +116,7 @@ def random_rows(module: TextDataModule) -> list[np.ndarray]:
 
 
 def texts(module: TextDataModule, role: str, rows: np.ndarray, first: int | None = None) -> list[Tensor]:
-    """Return rows of ids, behind a first token if one is given."""
+    """Return rows of ids, after a first token if one is given."""
     column = module.columns["train"][role]
     assert isinstance(column, Ragged)
     start = [] if first is None else [first]

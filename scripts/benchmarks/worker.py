@@ -23,7 +23,7 @@ from typing_extensions import Self
 from benchmarks.paired import Result, Run, Side, run_slice
 from lstm_readout.training.allocator import keep_freed_memory
 
-SIDES = 16  # that a worker holds at a time
+SIDES = 16  # held by a worker at a time
 ALLOCATORS = ("allocator_default", "allocator_both")
 
 
@@ -112,7 +112,7 @@ def build_side(name: str, arguments: str) -> Side:
 def main(arguments: Sequence[str]) -> None:
     """Answer each request with a speed, until stdin ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not be taken for an answer
+    os.dup2(2, 1)  # a library's prints must not be mistaken for an answer
     if "keep_memory" in arguments and not keep_freed_memory():
         print("this system's allocator has no such setting: both sides run with its default", file=sys.stderr)
     cores = torch.get_num_threads()

@@ -1,7 +1,7 @@
 """The record of an ablation goes in, its section of the page comes out.
 
-These records come from an earlier runner. It scored the metric that chooses the checkpoint, and took Student's t over
-seeds. Today ``lstm-readout compare variants=ablation/NAME`` trains ablations and writes a page of its own.
+These records come from an earlier runner. It scored the metric that chooses the checkpoint, with Student's t over
+seeds. Today ``lstm-readout compare variants=ablation/NAME`` trains ablations and writes its own page.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from lstm_readout.compare.markdown_table import markdown_table
 from published.recipes import digits_of
 
 
-def ablation_section(about: Mapping[str, Any]) -> list[str]:
+def ablation_section(record: Mapping[str, Any]) -> list[str]:
     """Return the Markdown of one corpus."""
-    seeds = ", ".join(map(str, about["seeds"]))
-    better = "higher" if about["mode"] == "max" else "lower"
+    seeds = ", ".join(map(str, record["seeds"]))
+    better = "higher" if record["mode"] == "max" else "lower"
     lines = [
-        f"### {about['ablation']}",
+        f"### {record['ablation']}",
         "",
-        f"`python train.py {about['command']}`, {about['threads']} thread a run, {' and '.join(about['precision'])}, "
-        f"seeds {seeds}: {about['metric']} ({better} is better), mean and 95 % interval by Student's t. Each line "
-        "leaves out one option of the recipe and trains anew, at the same budget, the schedule ending with it; the "
-        "difference is paired over seeds.",
+        f"`python train.py {record['command']}`, {record['threads']} thread per run, "
+        f"{' and '.join(record['precision'])}, seeds {seeds}: {record['metric']} ({better} is better), mean and 95 % "
+        "interval by Student's t. Each line leaves out one option of the recipe and trains again with the same budget, "
+        "at which the schedule ends; the differences are paired over seeds.",
         "",
     ]
     heads = ["without", "score", "by seed", "difference", "seconds", "overrides"]
-    return [*lines, *markdown_table(heads, [_cells(row, about["metric"]) for row in about["variants"]]), ""]
+    return [*lines, *markdown_table(heads, [_cells(row, record["metric"]) for row in record["variants"]]), ""]
 
 
 def _cells(row: Mapping[str, Any], metric: str) -> list[str]:

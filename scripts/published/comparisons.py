@@ -13,10 +13,10 @@ def publish(folder: Path, name: str, docs: Path) -> Path:
     """Copy a comparison to ``docs/compare/NAME``, put its tables into the page of readouts, and return the copy.
 
     Raises:
-        UserError: the folder holds no finished comparison.
+        UserError: the folder has no finished comparison.
     """
     if not (folder / "compare.md").is_file():
-        raise UserError(f"--comparison: '{folder}' holds no compare.md. Give the run folder of a finished comparison.")
+        raise UserError(f"--comparison: '{folder}' has no compare.md. Give the run folder of a finished comparison.")
     target = docs / "compare" / name
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.glob("*")):

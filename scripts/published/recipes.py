@@ -10,7 +10,7 @@ import numpy as np
 from published.records import MEASURES, Record, by_recipe
 
 NAMES = {"accuracy": "accuracy", "bleu": "BLEU", "loss": "loss"}
-BESIDE = {  # metrics that stand beside the one a task is judged by
+BESIDE = {  # metrics shown next to the one that a task is judged by
     "classify": ["macro_f1"],
     "translate": ["chrf"],
     "generate": ["perplexity", "bits_per_character", "bits_per_byte"],
@@ -34,7 +34,7 @@ class Scores(NamedTuple):
 
     @property
     def deviation(self) -> float | None:
-        """Return the standard deviation over seeds; None of a single one."""
+        """Return the standard deviation over seeds; None for a single seed."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Recipe(NamedTuple):
 
     @property
     def first(self) -> Record:
-        """Return any run: what it says of data, units and settings holds for all."""
+        """Return any run: what it says about data, units and settings holds for all."""
         return self.records[0]
 
     @property
@@ -61,7 +61,7 @@ class Recipe(NamedTuple):
         return "one seed" if len(self.records) == 1 else f"{len(self.records)} seeds"
 
     def scores(self, metric: str | None = None) -> Scores:
-        """Return a metric over the seeds; that which the task is judged by if none is named."""
+        """Return a metric over the seeds; by default the one that the task is judged by."""
         metric = metric or self.first.measure
         return Scores(metric, [record.metrics[metric] for record in self.records])
 
@@ -74,7 +74,7 @@ class Recipe(NamedTuple):
         return ", ".join(f"{readable(name)} {self.scores(name)}" for name in shown)
 
     def baselines(self) -> str:
-        """Return what needs no LSTM, by the same metric."""
+        """Return the baselines without an LSTM, by the same metric."""
         end = f"_{MEASURES[self.first.card['task']]}"
         parts = []
         for key in self.first.metrics:
@@ -92,12 +92,12 @@ class Recipe(NamedTuple):
 
     @property
     def seconds(self) -> float | None:
-        """Return the mean time of the whole command; None where a run was resumed, so that nobody timed it."""
+        """Return the mean time of the whole command; None if a run was resumed, and so not timed as a whole."""
         seconds = [record.card["seconds"] for record in self.timed]
         return None if any(one is None for one in seconds) else float(np.mean(seconds))
 
     def time(self) -> str:
-        """Return it in words; empty where it is not known."""
+        """Return it in words; empty if it is unknown."""
         return "" if self.seconds is None else minutes(self.seconds)
 
     def on(self) -> str:
@@ -109,7 +109,7 @@ class Recipe(NamedTuple):
         return f"one {device['name']}" if device["processes"] == 1 else f"{device['processes']} {device['name']}"
 
     def header(self) -> str:
-        """Return the line that must stand at the top of the recipe's YAML file."""
+        """Return the line required at the top of the recipe's YAML file."""
         record, scores = self.first, self.scores()
         stage, name = scores.name.split("/")
         unit = f" {unit_of_one(record)}" if name == "loss" else ""
@@ -121,12 +121,12 @@ class Recipe(NamedTuple):
 
 
 def recipes_of(records: list[Record]) -> list[Recipe]:
-    """Group records into recipes; see ``by_recipe`` for what is refused."""
+    """Group records into recipes; ``by_recipe`` says what is refused."""
     return [Recipe(*key, group) for key, group in by_recipe(records).items()]
 
 
 def digits_of(metric: str) -> int:
-    """Return how many digits behind the point the page shows of a metric."""
+    """Return how many digits after the decimal point the page shows for a metric."""
     return next((number for name, number in DIGITS.items() if metric.endswith(name)), OTHER_DIGITS)
 
 

@@ -18,8 +18,8 @@ RECORDS = "records.jsonl"
 METRICS, CARD = "metrics.json", "card.json"
 MEASURES = {"classify": "accuracy", "translate": "bleu", "generate": "loss"}
 NAMELESS = "no recipe"
-# Settings that do not make it another recipe: random state, what follows from the rows, the machine, and where a file
-# lies (its contents are hashed)
+# Settings that do not change the recipe: random state, what follows from the rows, the machine, and where a file
+# is (its contents are hashed)
 NO_RECIPE = (
     "seed",
     "doctor",
@@ -48,7 +48,7 @@ class Record(NamedTuple):
 
     @property
     def device(self) -> str:
-        """Return ``cpu``, ``cuda``, ...: recipes are told apart by it."""
+        """Return ``cpu``, ``cuda``, ...: recipes are distinguished by it."""
         return self.card["device"]["kind"]
 
     @property
@@ -58,7 +58,7 @@ class Record(NamedTuple):
 
     @property
     def measure(self) -> str:
-        """Return the key of the metric that its task is judged by, on test where there is a test split."""
+        """Return the key of the metric that its task is judged by, on the test split if there is one."""
         name = MEASURES[self.card["task"]]
         return next((key for key in (f"test/{name}", f"val/{name}") if key in self.metrics), f"test/{name}")
 
@@ -68,7 +68,7 @@ class Record(NamedTuple):
         return "test" if self.measure.startswith("test/") else "validation"
 
     def line(self) -> str:
-        """Return its line of the file."""
+        """Return its line in the file."""
         return json.dumps({"recipe": self.recipe, "metrics": self.metrics, "card": self.card}, ensure_ascii=False)
 
 
@@ -80,7 +80,7 @@ def read_all(paths: Sequence[Path], recipe: str | None = None) -> list[Record]:
         recipe: the name of an evaluation's recipe.
 
     Raises:
-        UserError: a path holds none of these, a run has no card, or a line is no record.
+        UserError: a path holds none of these, a run has no card, or a line is not a record.
     """
     records = [record for path in paths for record in _read(path, recipe)]
     return sorted(records, key=lambda record: (*record.key, record.where))
@@ -98,7 +98,7 @@ def collect(paths: Sequence[Path], file: Path, recipe: str | None = None) -> lis
     by_recipe(added)
     for record in added:
         if record.recipe.startswith(NAMELESS):
-            raise UserError(f"{record.where} is a run of no recipe. Collect what `train.py experiment=NAME` made.")
+            raise UserError(f"{record.where} belongs to no recipe. Collect a run of `train.py experiment=NAME`.")
     earlier = _read(file, None) if file.is_file() else []
     records = sorted({record.key: record for record in [*earlier, *added]}.values(), key=lambda record: record.key)
     ablations = [json.dumps(values, ensure_ascii=False) for values in read_ablations([file])]
@@ -123,7 +123,7 @@ def by_recipe(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
             twin = next((one for one in group[:number] if one.seed == other.seed), None)
             if twin is not None:
                 raise UserError(
-                    f"{twin.where} and {other.where} are both of {other.recipe}, seed {other.seed}. Give one of them."
+                    f"{twin.where} and {other.where} are both {other.recipe}, seed {other.seed}. Give one of them."
                 )
     return groups
 
@@ -157,7 +157,7 @@ def check_comparable(first: Record, other: Record, *, whole: bool) -> None:
 def _require_same(first: Record, other: Record, name: str, one: Any, two: Any) -> None:
     if one != two:
         raise UserError(
-            f"{first.where} and {other.where} cannot stand in one row: {name} differ ({_short(one)}; {_short(two)}). "
+            f"{first.where} and {other.where} cannot share a row: {name} differ ({_short(one)}; {_short(two)}). "
             "Train both in the same way, or give one of them."
         )
 
@@ -193,7 +193,7 @@ def _read(path: Path, recipe: str | None) -> list[Record]:
 def _of_run(folder: Path) -> Record:
     if not (folder / CARD).is_file():
         raise UserError(
-            f"'{folder}' has no {CARD}: an older version made it, so nothing says what its score compares with. "
+            f"'{folder}' has no {CARD}: an older version wrote it, so it is unknown what its score compares with. "
             "Train it again."
         )
     card = _json(folder / CARD)
@@ -203,13 +203,13 @@ def _of_run(folder: Path) -> Record:
 def _of_evaluation(path: Path, recipe: str | None) -> Record:
     """Read what ``lstm-readout evaluate output=FILE.json`` wrote."""
     if recipe is None:
-        raise UserError(f"'{path}' is an evaluation: name its recipe, for example --recipe 'trec together'.")
+        raise UserError(f"'{path}' is an evaluation: name its recipe, for example --recipe 'trec ensemble'.")
     return Record(recipe, _json(path), _json(path.with_suffix(".card.json")), str(path))
 
 
 def _of_line(where: str, values: dict[str, Any]) -> Record:
     if not {"recipe", "metrics", "card"} <= set(values):
-        raise UserError(f"{where} is no record. Write it with --collect RUN_FOLDER.")
+        raise UserError(f"{where} is not a record. Write it with --collect RUN_FOLDER.")
     return Record(values["recipe"], values["metrics"], values["card"], where)
 
 
@@ -232,7 +232,7 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{where} cannot be read: {error}. Collect it again.") from error
     if not isinstance(values, dict):
-        raise UserError(f"{where} is no record. Write it with --collect RUN_FOLDER.")
+        raise UserError(f"{where} is not a record. Write it with --collect RUN_FOLDER.")
     return values
 
 

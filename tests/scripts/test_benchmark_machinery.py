@@ -166,7 +166,7 @@ def test_a_slope_is_that_of_the_large_sizes():
 
 
 def test_growth_is_measured_and_drawn(tmp_path):
-    from benchmarks.growth import cost_of_rows, of_steps, plot_growth, told
+    from benchmarks.growth import cost_of_rows, curve, of_steps, plot_growth
 
     steps = of_steps("length", [4, 8, 16], budget=0, batch_size=2, vocab_size=20, hidden_size=4)
     assert steps.more["axis"] == "length"
@@ -175,7 +175,7 @@ def test_growth_is_measured_and_drawn(tmp_path):
     seconds, mebibytes = cost_of_rows(2000)
     assert seconds > 0.01
     assert 0 < mebibytes < 2000
-    rows = told("rows", [1000, 2000], seconds=[1.0, seconds], mebibytes=[1.0, mebibytes])
+    rows = curve("rows", [1000, 2000], seconds=[1.0, seconds], mebibytes=[1.0, mebibytes])
     measured = {"growth_length": steps.more, "growth_rows": rows, "generate_float": {"ratio": 1.0}}
     path = plot_growth(measured, tmp_path / "docs")
     assert path is not None

@@ -142,7 +142,7 @@ def test_both_sides_of_a_step_train_and_count_the_same_real_tokens(name, options
     sizes = {"embedding_size": 4, "hidden_size": 4}
     if name != "classify":
         sizes |= {"num_layers": 2, "dropout": 0.1}
-    ours = steps.ours(data=data, sizes=sizes, told=steps.CASES[name].told, clip=1.0)
+    ours = steps.ours(data=data, sizes=sizes, ours_only=steps.CASES[name].ours_only, clip=1.0)
     peer = getattr(tutorials, name)(data=data, sizes=sizes, **options)
     windows = 4  # rows of 4: all 16 rows; of a stream as many windows
     assert sum(ours() for _ in range(windows)) == sum(peer() for _ in range(windows)) > 0
@@ -152,7 +152,7 @@ def test_cases_are_the_same_for_both_sides():
     from benchmarks.steps import CASES
 
     for case in CASES.values():
-        assert not any(override.startswith(("data", "tokenizer")) for override in case.told)
+        assert not any(override.startswith(("data", "tokenizer")) for override in case.ours_only)
 
 
 def test_layouts_of_the_engine_read_the_same_real_tokens():

@@ -177,31 +177,31 @@ def test_an_evaluation_of_several_models_is_a_record_of_the_recipe_that_is_named
         evaluate([f"checkpoint={paths[0]}", f"ensemble=[{paths[1]}]", f"output={output}"])
         assert "is an evaluation: name its recipe" in refused(capsys, ["--collect", output])
         results.main(
-            ["--collect", str(output), "--recipe", "trial together", "--output", str(tmp_path / "docs" / RECORDS)]
+            ["--collect", str(output), "--recipe", "trial ensemble", "--output", str(tmp_path / "docs" / RECORDS)]
         )
     assert [record.seed for record in read_all([tmp_path / "docs"])] == [0, 1]
     (recipe,) = recipes_of(read_all([tmp_path / "docs"]))
-    assert recipe.name == "trial together"
+    assert recipe.name == "trial ensemble"
     assert recipe.scores().values[0] == recipe.scores().values[1]
-    figures.write_text(figures.read_text().replace("recipe: trial", "recipe: trial\n  changes: together"))
+    figures.write_text(figures.read_text().replace("recipe: trial", "recipe: trial\n  changes: ensemble"))
     assert f"| **{recipe.scores()}**, 2 seeds |" in page([recipe], figures=figures)
 
 
 def test_a_run_of_an_older_version_is_refused(three, capsys):
     (three[1] / "card.json").unlink()
-    assert f"'{three[1]}' has no card.json: an older version made it" in refused(capsys, three)
+    assert f"'{three[1]}' has no card.json: an older version wrote it" in refused(capsys, three)
 
 
 def test_only_recipes_are_collected(write, tmp_path, capsys):
     run = write("run", change=set_at("overrides", value=["task=classify"]))
-    assert "is a run of no recipe" in refused(capsys, ["--collect", run, "--output", tmp_path / "docs" / RECORDS])
+    assert "belongs to no recipe" in refused(capsys, ["--collect", run, "--output", tmp_path / "docs" / RECORDS])
     assert not (tmp_path / "docs").exists()
 
 
 def test_what_is_no_run_is_refused(tmp_path, capsys):
     assert "holds no metrics.json, no runs and no records.jsonl" in refused(capsys, [tmp_path])
     (tmp_path / RECORDS).write_text("{}\n")
-    assert "records.jsonl:1 is no record" in refused(capsys, [tmp_path])
+    assert "records.jsonl:1 is not a record" in refused(capsys, [tmp_path])
     (tmp_path / RECORDS).write_text("{\n")
     assert "records.jsonl:1 cannot be read" in refused(capsys, [tmp_path])
 
@@ -230,7 +230,7 @@ def set_at(*path, value):
         (set_at("signatures", value={"bleu": "x"}), "the signatures differ"),
         (set_at("units", "test/accuracy", value="per cent"), "the unit differ"),
         (set_at("config", "model", "hidden_size", value=9), "model.hidden_size differ (8; 9)"),
-        (set_at("seed", value=0), "are both of trial, seed 0"),
+        (set_at("seed", value=0), "are both trial, seed 0"),
     ],
 )
 def test_runs_that_do_not_compare_cannot_share_a_row(write, capsys, change, told):
@@ -264,7 +264,7 @@ def test_two_budgets_of_one_row_must_have_scored_the_same_rows(write, figures):
     short, long = write("short"), write("long", recipe="trial_hour", accuracy=0.95)
     assert ", one seed, 14 minutes | **0.950**, one seed" in page(recipes_of(read_all([short, long])), figures=figures)
     other = write("other", recipe="trial_hour", change=set_at("corpus", "splits", "test", "sha256", value="0" * 64))
-    with pytest.raises(ValueError, match="cannot stand in one row: the rows of the test split differ"):
+    with pytest.raises(ValueError, match="cannot share a row: the rows of the test split differ"):
         page(recipes_of(read_all([short, other])), figures=figures)
 
 
