@@ -209,7 +209,7 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
 def test_either_runs_or_a_comparison_is_published(tmp_path, capsys):
     assert "give runs, or --comparison" in refused(capsys, [])
     assert "give runs, or --comparison" in refused(capsys, [tmp_path, "--comparison", tmp_path, "imdb"])
-    assert "holds no compare.md" in refused(capsys, ["--comparison", tmp_path, "imdb"])
+    assert "has no compare.md" in refused(capsys, ["--comparison", tmp_path, "imdb"])
 
 
 def set_at(*path, value):

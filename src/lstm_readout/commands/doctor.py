@@ -25,7 +25,7 @@ def doctor(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None
 
     Args:
         config: the configuration.
-        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+        checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     quiet_lightning()
     task, data = build(config, checkpoint)

@@ -37,7 +37,7 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
 
     Args:
         config: the configuration.
-        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+        checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     quiet_lightning()
     task, data = load(config, checkpoint)

@@ -34,7 +34,7 @@ def explain(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
 
     Args:
         config: the configuration.
-        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+        checkpoint: the content of ``config["checkpoint"]``, if already read.
 
     Raises:
         UserError: before anything is computed or written.

@@ -26,7 +26,7 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
 
     Args:
         config: the configuration.
-        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+        checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     output = None if config["output"] is None else Path(config["output"])
     if output is not None and output.exists():

@@ -32,7 +32,7 @@ class PaddedClassifier(Classifier):
         super().__init__(**arguments)
 
     def forward(self, token_ids: Tensor | PackedSequence, perturbation: Tensor | None = None) -> Tensor:
-        """Return logits (B, C) of whole documents and the padding behind them.
+        """Return logits (B, C) of whole documents and the padding after them.
 
         Raises:
             TypeError: the documents are not packed.
@@ -61,7 +61,7 @@ class StartFrom(Seq2Seq):
         self.encoder.lstm.register_forward_hook(self._keep_a_part)
 
     def _keep_a_part(self, lstm: LSTM, _: Any, result: LSTMOutput) -> LSTMOutput:
-        """Return what is left of the state."""
+        """Return the part of the state that is passed on."""
         output, h, c = result
         if self.start == "top":
             return LSTMOutput(output, self._top(h), None if c is None else self._top(c))

@@ -95,13 +95,13 @@ def _variant(key: str, node: Any, config: DictConfig) -> Variant:
 
 def _against(variant: Variant, earlier: Mapping[str, Variant]) -> Variant:
     """Return the variant that this one is compared with."""
-    known = {key: one for key, one in earlier.items() if one.against is None}
-    if variant.against not in known:
+    references = {key: one for key, one in earlier.items() if one.against is None}
+    if variant.against not in references:
         raise UserError(
             f"variants.{variant.key}.against: no earlier variant '{variant.against}' without an against of its own. "
-            f"{did_you_mean(str(variant.against), known)}"
+            f"{did_you_mean(str(variant.against), references)}"
         )
-    return known[variant.against]
+    return references[variant.against]
 
 
 def _trained(variant: Variant) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def build(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tu
 
     Args:
         config: the configuration.
-        checkpoint: that of ``config["checkpoint"]``, if it was read before.
+        checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     if config.get("checkpoint") is not None:
         return load(config, checkpoint)

@@ -91,9 +91,9 @@ def overrides_first(arguments: list[str]) -> list[str]:
 
 def _refuse_flags(flags: Namespace) -> None:
     exclusive = ("run", "cfg", "multirun", "shell_completion", "info")
-    given = [f"--{name.replace('_', '-')}" for name in exclusive if getattr(flags, name)]
-    if len(given) > 1:
-        raise UserError(f"Only one of {' and '.join(given)} can be given.")
+    given_flags = [f"--{name.replace('_', '-')}" for name in exclusive if getattr(flags, name)]
+    if len(given_flags) > 1:
+        raise UserError(f"Only one of {' and '.join(given_flags)} can be given.")
     if flags.resolve and not (flags.cfg or flags.help):
         raise UserError("--resolve goes with --cfg, for example --cfg job --resolve.")
 

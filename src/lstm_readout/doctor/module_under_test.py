@@ -74,7 +74,7 @@ class Subject:
 
     def gradients(self, rows: Rows, parameters: list[nn.Parameter]) -> dict[nn.Parameter, Tensor | None]:
         """Return the gradient of a random mix of the logits for each of ``parameters``, including frozen ones."""
-        asked = [p.requires_grad for p in parameters]
+        required = [p.requires_grad for p in parameters]
         for parameter in parameters:
             parameter.requires_grad_(True)
         try:
@@ -87,7 +87,7 @@ class Subject:
         except RuntimeError as error:
             raise Broken(f"the backward pass raised {_first_line(error)}", raised=True) from error
         finally:
-            for parameter, trained in zip(parameters, asked, strict=True):
+            for parameter, trained in zip(parameters, required, strict=True):
                 parameter.requires_grad_(trained)
 
     def inputs(self, rows: Rows) -> list[tuple[nn.RNNBase, tuple[int, ...]]]:

@@ -19,7 +19,7 @@ class Rows(NamedTuple):
 
     ids: Tensor  # (B, T)
     lengths: Tensor  # (B,)
-    beside: tuple[Tensor, ...] = ()  # (B, ...) each: what belongs to the rows, such as the other side of a translation
+    beside: tuple[Tensor, ...] = ()  # (B, ...) each: what belongs to each row, such as the other side of a translation
 
     def take(self, index: Tensor) -> Rows:
         """Return some of the rows, in the order of ``index``."""

@@ -178,11 +178,11 @@ def _carries(task: GenerateTask, tokens: np.ndarray) -> Verdict:
             loss(windows[0], "train")
         if any(part is not None and part.requires_grad for part in task.carried["train"]):
             return failed("the carried state has a graph", "self.carried[stage] = state.detach()")
-        kept = task.carried["train"]
+        carried = task.carried["train"]
         with torch.no_grad():
             parts = [loss(windows[i], "val") * len(windows[i].targets) for i in range(len(windows))]
             again, one = loss(windows[0], "val") * len(windows[0].targets), loss(whole[0], "val")
-        if task.carried["train"] is not kept:
+        if task.carried["train"] is not carried:
             return failed("validation changed the training state", "Keep one state per stage: self.carried[stage].")
         if abs(again - parts[0]) > 1e-4 * abs(parts[0]):
             return failed("a first window does not start from zeros", "state = None where not batch.continues")

@@ -98,7 +98,7 @@ class Grid:
             y += LAYER_GAP if layer >= 0 else 0
 
     def _layers(self) -> list[list[Line]]:
-        """Lines of the shown layers, the lowest first; omitted layers form a group of their own."""
+        """Lines of the shown layers, the lowest first; omitted layers form a separate group."""
         groups: dict[int, list[Line]] = {}
         for line in self.lines:
             groups.setdefault(line.row // self.side.directions if line.row >= 0 else -1, []).append(line)

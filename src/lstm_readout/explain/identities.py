@@ -100,7 +100,7 @@ def _identities(side: Side) -> Iterator[Identity]:
         ends = top.view(batch, directions, size).transpose(0, 1)  # (D, B, O)
         nearest = min(float((layer - ends).abs().max()) for layer in lower)
         name = "h_n[0]" if len(lower) * directions == 1 else f"h_n[0 … {len(lower) * directions - 1}]"
-        yield _judge(f"{name} != top layer", "output holds the top layer alone", nearest, "different", _scale(top))
+        yield _judge(f"{name} != top layer", "output contains only the top layer", nearest, "different", _scale(top))
     if c_n is not None and not rnn.proj_size:
         yield _different("c_n[-1] != h_n[-1]", "the cell state is not part of output", c_n[-1], h_n[-1])
     yield from _calls(side, output)
@@ -127,9 +127,9 @@ def _calls(side: Side, output: Tensor) -> Iterator[Identity]:
     ]
     states = torch.cat([one.h_n for one in alone], dim=1)
     steps = torch.cat([one.output[:, 0] for one in alone])  # (tokens, D * O), row after row
-    together = torch.cat((states.flatten(), steps.flatten()))
+    alone_values = torch.cat((states.flatten(), steps.flatten()))
     packed = torch.cat((result.h_n.flatten(), output.transpose(0, 1)[real.T].flatten()))
-    yield _equal("packed == each row alone", "packed rows do not affect each other", packed, together)
+    yield _equal("packed == each row alone", "packed rows do not affect each other", packed, alone_values)
 
     padded = dense(lstm, vectors, side.first)
     by_row = tuple((padded.h_n - result.h_n).abs().amax(dim=(0, 2)).tolist())  # (B,)

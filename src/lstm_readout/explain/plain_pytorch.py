@@ -166,13 +166,13 @@ def _bridged(model: Seq2Seq) -> list[str]:
         return ["h_0, c_0 = h_n, c_n" if has_c else "h_0 = h_n"]
     lines = []
     for letter, maps in (("h", bridge.h), ("c", bridge.c)):
-        given = "c_n" if letter == "c" and model.encoder.lstm.cell == "lstm" else "h_n"
+        source = "c_n" if letter == "c" and model.encoder.lstm.cell == "lstm" else "h_n"
         parts = []
         for k, layer in enumerate(bridge.layers if maps else []):
-            read = f"{given}[{layer}]"
+            state = f"{source}[{layer}]"
             if bridge.directions == 2:
-                read = f"torch.cat(({given}[{2 * layer}], {given}[{2 * layer + 1}]), dim=-1)"
-            mapped = f"bridge_{letter}[{k}]({read})"
+                state = f"torch.cat(({source}[{2 * layer}], {source}[{2 * layer + 1}]), dim=-1)"
+            mapped = f"bridge_{letter}[{k}]({state})"
             parts.append(f"    torch.tanh({mapped})," if letter == "h" else f"    {mapped},")
         if parts:
             lines += [f"{letter}_0 = torch.stack((", *parts, "))  # (layers, batch, hidden)"]
@@ -181,12 +181,12 @@ def _bridged(model: Seq2Seq) -> list[str]:
 
 def _encoder(encoder: Encoder, embedding: str = "embedding", lstm: str = "lstm") -> list[str]:
     table, rnn = encoder.embedding, encoder.lstm.rnn
-    given = arguments_of(rnn)
-    call, arguments = f"{lstm} = nn.{encoder.lstm.cell.upper()}(", ", ".join(given)
+    parameters = arguments_of(rnn)
+    call, arguments = f"{lstm} = nn.{encoder.lstm.cell.upper()}(", ", ".join(parameters)
     if len(call) + len(arguments) < WIDTH:
         built = [f"{call}{arguments})"]
     else:
-        built = [call, *(f"    {argument}," for argument in given), ")"]
+        built = [call, *(f"    {argument}," for argument in parameters), ")"]
     return [f"{embedding} = nn.Embedding({table.num_embeddings}, {table.embedding_dim})", *built]
 
 

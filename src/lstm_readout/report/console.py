@@ -19,7 +19,7 @@ class ConsoleHandler(logging.Handler):
 
 
 def print_table(metrics: Mapping[str, Any]) -> None:
-    """Print validation beside test, then baselines, the ceiling, size and speed."""
+    """Print validation next to test, then baselines, the ceiling, size and speed."""
     table = Table(box=None, pad_edge=False)
     for heading in ("metric", "validation", "test"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")

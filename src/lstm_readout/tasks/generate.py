@@ -139,26 +139,26 @@ class GenerateTask(Task):
         """Return units comparable between tokenizers, caveats on them, and losses under other protocols."""
         column, texts = text_of(data.columns[split]), data.texts[split]["text"][:]
         rows = ScoredRows.of(column, data.carry_state)
-        found: dict[str, Any] = {"unk_share": unk_share(rows)}
+        more: dict[str, Any] = {"unk_share": unk_share(rows)}
         cut = data.encoded.report["splits"][split]["roles"]["text"]["truncated"]
         if cut:
             log.warning("%s: tokenizer.max_length truncated %d text(s), so this split has no bits per byte", split, cut)
         else:
-            found |= units(rows, texts, metrics["bits_per_token"])
+            more |= units(rows, texts, metrics["bits_per_token"])
             if not gives_back(self.vocabulary.tokenizers["text"], column, texts):
-                found["bits_per_byte_note"] = (
+                more["bits_per_byte_note"] = (
                     "not comparable between tokenizers: decoding these tokens does not restore the text "
-                    f"({found['unk_share']:.2%} of them are <unk>)"
+                    f"({more['unk_share']:.2%} of them are <unk>)"
                 )
-                log.warning("%s: bits_per_byte is %s", split, found["bits_per_byte_note"])
+                log.warning("%s: bits_per_byte is %s", split, more["bits_per_byte_note"])
         device = self.device if self._trainer is None else self._trainer.strategy.root_device
         with at_work(self.model, device):
             if self.fresh_state_every is not None:
                 loss = fresh_loss(self.model, rows, self.fresh_state_every, device)
-                found[f"loss_fresh_{self.fresh_state_every}"] = loss
+                more[f"loss_fresh_{self.fresh_state_every}"] = loss
             if self.dynamic_evaluation.lr is not None:
-                found["loss_dynamic"] = dynamic_loss(self.model, rows, self.dynamic_evaluation, device)
-        return found
+                more["loss_dynamic"] = dynamic_loss(self.model, rows, self.dynamic_evaluation, device)
+        return more
 
     def baselines(self, data: TextDataModule) -> dict[str, float]:
         """Return the perplexity of token frequencies, and of smoothed trigram counts."""
@@ -173,10 +173,10 @@ class GenerateTask(Task):
             losses["trigram"] = trigrams.loss(ScoredRows.of(text, data.carry_state))
         else:
             log.info("baseline/trigram_perplexity is left out: %s", reason)
-        found = {}
+        scores = {}
         for name, loss in losses.items():
-            found |= {f"{name}_loss": loss, f"{name}_perplexity": math.exp(min(loss, 700))}
-        return found
+            scores |= {f"{name}_loss": loss, f"{name}_perplexity": math.exp(min(loss, 700))}
+        return scores
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the carried training state, so that a run stopped inside an epoch resumes exactly."""

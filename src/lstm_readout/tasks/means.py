@@ -24,9 +24,9 @@ class RunningMean:
 
     def take(self) -> tuple[Tensor, int]:
         """Return the mean and the number of values it covers, and reset."""
-        taken = self.total / self.number, self.number
+        mean_and_number = self.total / self.number, self.number
         self.number = 0
-        return taken
+        return mean_and_number
 
 
 class SplitMeans(nn.Module):

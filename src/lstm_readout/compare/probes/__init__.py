@@ -1,4 +1,4 @@
-"""Looking into one trained model: a checkpoint and its data go in; tables and curves of what its state holds come out.
+"""What one trained model knows: a checkpoint and its data go in; tables and curves of what its state contains come out.
 
 A probe returns ``{"tables": {title: (heads, rows)}, "curves": {file name: {...}}}`` in plain values.
 """

@@ -58,7 +58,7 @@ class _EditedSeq2Seq:
 
 
 def _edits(model: Seq2Seq) -> dict[str, _Edit]:
-    """Return what is done to (L * D, B, size): zeros, the state of another row, or one part in place of another."""
+    """Return the edits of (L * D, B, size): zeros, the state of another row, or one part in place of another."""
     lstm = model.encoder.lstm.rnn
     directions, layers = model.bridge.directions, lstm.num_layers
     has_c = model.encoder.lstm.cell == "lstm"

@@ -72,8 +72,8 @@ def _dropout(examination: Examination) -> Verdict:
     droppers |= {name: layer.dropout for name, layer in subject.layers()}
     asked = [name for name, rate in droppers.items() if rate]
     for name in asked:
-        kept, dropped = (_with_rate(examination, modules[name], rate) for rate in (0.0, 0.5))
-        if examination.moved(kept, dropped, examination.even.lengths).max() == 0:
+        undropped, dropped = (_with_rate(examination, modules[name], rate) for rate in (0.0, 0.5))
+        if examination.moved(undropped, dropped, examination.even.lengths).max() == 0:
             return warned(f"{name}: its dropout changes nothing in train mode")
     return passed(f"{len(asked)} active") if asked else skipped("no dropout")
 

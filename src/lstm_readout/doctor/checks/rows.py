@@ -67,7 +67,7 @@ def _padding(examination: Examination) -> Verdict:
     if content.status == "failed":  # right if the module finds padding by its id
         return warned(
             f"with other ids as padding: {content.difference}; with more of id {padding} none",
-            f"Right if the module finds padding by id {padding} and no text holds that id; else use lengths.",
+            f"Right if the module finds padding by id {padding} and no text contains that id; otherwise use lengths.",
         )
     return content
 

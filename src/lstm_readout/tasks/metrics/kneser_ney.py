@@ -33,9 +33,9 @@ class _Counts(NamedTuple):
         probability = np.where(known, self.shares[place], 0.0)
         place, known = _find(self.contexts, ordered // vocab_size)
         probability += np.where(known, self.given_away[place], 1.0) * shorter[order]
-        found = np.empty_like(probability)
-        found[order] = probability
-        return found
+        interpolated = np.empty_like(probability)
+        interpolated[order] = probability
+        return interpolated
 
 
 class KneserNeyTrigrams:
@@ -91,15 +91,17 @@ def discounts(counts: np.ndarray) -> tuple[float, float, float]:
     if not (once and twice and thrice and four):
         return FALLBACK
     y = once / (once + 2 * twice)
-    taken = 1 - 2 * y * twice / once, 2 - 3 * y * thrice / twice, 3 - 4 * y * four / thrice
-    return taken if min(taken) > 0 else FALLBACK
+    estimated = 1 - 2 * y * twice / once, 2 - 3 * y * thrice / twice, 3 - 4 * y * four / thrice
+    return estimated if min(estimated) > 0 else FALLBACK
 
 
 def _smooth(keys: np.ndarray, counts: np.ndarray, vocab_size: int) -> _Counts:
-    taken = np.array(discounts(counts))[np.minimum(counts, 3) - 1]  # (n,)
+    discount = np.array(discounts(counts))[np.minimum(counts, 3) - 1]  # (n,)
     contexts, first, sizes = np.unique(keys // vocab_size, return_index=True, return_counts=True)
     totals = np.add.reduceat(counts, first)  # (m,)
-    return _Counts(keys, (counts - taken) / np.repeat(totals, sizes), contexts, np.add.reduceat(taken, first) / totals)
+    return _Counts(
+        keys, (counts - discount) / np.repeat(totals, sizes), contexts, np.add.reduceat(discount, first) / totals
+    )
 
 
 def _joined(vocab_size: int, first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:

@@ -145,11 +145,11 @@ def gives_back(tokenizer: TextTokenizer, column: Ragged, texts: Iterable[str]) -
     left = DECODED_TOKENS
     for row, text in enumerate(texts):
         ids = column.row(row)[:-1]  # without <eos>
-        read = tokenizer.decode(ids[:left].tolist())
+        decoded = tokenizer.decode(ids[:left].tolist())
         if len(ids) > left:
-            read = tokenizer.without_half_character(read)
-            return text.endswith(read) if tokenizer.reverse else text.startswith(read)
-        if read != text:
+            decoded = tokenizer.without_half_character(decoded)
+            return text.endswith(decoded) if tokenizer.reverse else text.startswith(decoded)
+        if decoded != text:
             return False
         left -= len(ids)
     return True
