@@ -113,7 +113,7 @@ def test_packed_equals_each_row_alone(cell, proj_size, num_layers, bidirectional
     with_state=st.booleans(),
     engine=st.sampled_from(ENGINES),
 )
-@settings(parent=settings(), max_examples=max(300, settings().max_examples))  # 10,000 in scripts/check_engine.py
+@settings(parent=settings(), max_examples=max(300, settings().max_examples))  # 10,000 with --hypothesis-profile=long
 @example([1], ("lstm", 0), 1, True, True, "padded")
 @example([7], ("lstm", 0), 2, True, False, "runs")
 @example([1, 1, 1], ("lstm", 0), 2, True, True, "padded")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -12,11 +14,12 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import lstm_readout
-from repository.test_rooms import FLOORS
+from repository.test_rooms import FLOORS, MODULES, imported, name_of, room_of
 
 pytestmark = pytest.mark.slow  # it does not depend on torch's version
 
@@ -26,7 +29,16 @@ GENERATED = [DOCS / "results.md", *sorted((DOCS / "compare").rglob("*.md"))]
 OUTSIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]  # of the site
 PAGES = [*OUTSIDE, *sorted({*DOCS.rglob("*.md")} - {*GENERATED})]
 LONGEST_SENTENCE = 40  # words
-EXPORTING = ["", "doctor", "inference", "inference.decoding", "models", "tasks", "tokenizer"]  # what __all__ names
+EXPORTING = [
+    "",
+    "doctor",
+    "inference",
+    "inference.decoding",
+    "models",
+    "nn",
+    "tasks",
+    "tokenizer",
+]  # what __all__ names
 OPEN = ["nn", "training"]  # every public name of every module
 
 
@@ -96,6 +108,7 @@ def public_names() -> list[str]:
         names += [f"{package.__name__}.{name}" for name in package.__all__]
     for room in OPEN:
         package = importlib.import_module(f"lstm_readout.{room}")
+        exported = [getattr(package, name) for name in getattr(package, "__all__", [])]
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(info.name)
             names += [
@@ -103,8 +116,26 @@ def public_names() -> list[str]:
                 for name, value in vars(module).items()
                 if not name.startswith("_") and getattr(value, "__module__", "") == info.name
                 if inspect.isclass(value) or inspect.isfunction(value)
+                if not any(value is one for one in exported)  # has its place under the name of the room
             ]
     return names
+
+
+def imported_on_pages() -> list[str]:
+    """Return the dotted names of this package that the Python code of the pages imports."""
+    blocks = [block for page in PAGES for block in re.findall(r"```python.*?\n(.*?)```", page.read_text("utf-8"), re.S)]
+    nodes = [node for block in blocks for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+    return [
+        f"{node.module}.{one.name}"
+        for node in nodes
+        for one in node.names
+        if f"{node.module}.".startswith("lstm_readout.")
+    ]
+
+
+def value_of(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def test_the_site_builds_and_can_be_searched_without_a_server(site):
@@ -143,11 +174,15 @@ def test_every_public_name_is_documented(site):
         shown |= Tags(path.read_text(encoding="utf-8")).ids
     names = public_names()
     assert len(names) > 100
+    on_pages = imported_on_pages()
+    assert len(on_pages) > 10
+    # a module, as doctor, is a page of its own; a constant or a type has no docstring to render
+    used = {name for name in on_pages if inspect.isclass(value_of(name)) or inspect.isfunction(value_of(name))}
+    assert sorted(used - shown) == []
     assert "the last real step: (L * D, B, O)" in (site / "look-up" / "api" / "index.html").read_text(encoding="utf-8")
     assert [name for name in names if name not in shown] == []
     for name in names:
-        module, _, attribute = name.rpartition(".")
-        value = getattr(importlib.import_module(module), attribute)
+        value = value_of(name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__, name
 
@@ -194,6 +229,15 @@ def test_the_map_has_every_room_on_its_floor():
     assert rows == {(room, floor) for floor, rooms in enumerate(FLOORS, start=1) for room in rooms if room}
     folder = Path(lstm_readout.__file__).parent
     assert {room for room, _ in rows} == {path.parent.name for path in folder.glob("*/__init__.py")} | {"errors"}
+
+
+def test_the_map_names_the_libraries_of_every_room():
+    page = (DOCS / "understand" / "map.md").read_text(encoding="utf-8")
+    for room, cell in re.findall(r"^\| \d \| `(\w+)` \|.*\|(.*)\|$", page, flags=re.M):
+        files = [path for path in MODULES if room_of(name_of(path)) == room]
+        libraries = {name.split(".")[0] for path in files for name in imported(path)} - set(sys.stdlib_module_names)
+        named = {word for word in re.findall(r"\w+", cell.split(";")[0]) if importlib.util.find_spec(word)}
+        assert named == libraries - {"lstm_readout", "numpy", "torch", "typing_extensions"}, room
 
 
 def test_the_changelog_names_modules_that_exist():

@@ -2,6 +2,6 @@
 
 from lstm_readout.inference.classify import Classified, DocumentClassifier
 from lstm_readout.inference.generate import TextGenerator
-from lstm_readout.inference.translate import Translator
+from lstm_readout.inference.translate import AttentionMap, Translation, Translator
 
-__all__ = ["Classified", "DocumentClassifier", "TextGenerator", "Translator"]
+__all__ = ["AttentionMap", "Classified", "DocumentClassifier", "TextGenerator", "Translation", "Translator"]

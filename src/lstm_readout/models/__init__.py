@@ -2,8 +2,9 @@
 
 from lstm_readout.models.classify import Classifier
 from lstm_readout.models.generate import LanguageModel
+from lstm_readout.models.outputs import LanguageModelOutput
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.bridge import Bridge
 from lstm_readout.nn.encoder import Encoder
 
-__all__ = ["Bridge", "Classifier", "Encoder", "LanguageModel", "Seq2Seq"]
+__all__ = ["Bridge", "Classifier", "Encoder", "LanguageModel", "LanguageModelOutput", "Seq2Seq"]

@@ -14,6 +14,10 @@ class Bridge(nn.Module):
     Decoder layer k reads encoder layer k, counted from the top (the lowest one again where the encoder has fewer
     layers), both directions side by side. h passes through tanh, as every h of an LSTM does; c does not. A gru or rnn
     encoder has no c_n: then an LSTM decoder's c_0 is mapped from h_n.
+
+    Args:
+        source: the encoder's LSTM.
+        target: the decoder's LSTM.
     """
 
     def __init__(self, source: LSTM, target: LSTM) -> None:

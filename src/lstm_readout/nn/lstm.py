@@ -86,24 +86,25 @@ class LSTMArguments(TypedDict, total=False):
 class LSTM(nn.Module):
     """``torch.nn.LSTM`` with a named result, exact and fast on ragged batches.
 
-    The arguments are those of ``torch.nn.LSTM``; ``cell`` chooses ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
-    ``state_dict`` keys are PyTorch's, below ``rnn.``.
+    ``state_dict`` keys are PyTorch's, below ``rnn.``. gru has no forget gate, rnn no gate at all, and ``bias=False`` no
+    bias: options for a part that is missing do nothing. With ``weight_drop`` or ``locked_dropout`` the model runs
+    through dense blocks, layer after layer, on every device.
 
-    ``engine`` chooses how a ``PackedSequence`` runs; the results are those of the packed call in every case.
-    ``runs``: the steps that share one batch size are one dense block, without padding. ``padded``: one dense block.
-    ``packed``: PyTorch's own packed call, whose CPU kernel is several times slower on long rows. ``auto``: on CPU the
-    dense blocks that cost least (see ``block_layout.py``); elsewhere the packed call, which cuDNN runs well.
-
-    Initialisation (``init.py`` has formulas and sources): ``forget_bias`` is added to the forget gate's bias;
-    ``chrono_init`` replaces it and gives each unit its own time scale, up to this many steps.
-    ``recurrent_init="orthogonal"`` makes the recurrent matrix of each gate orthogonal; ``uniform`` is PyTorch's
-    default. gru has no forget gate, rnn no gate at all, and ``bias=False`` no bias: options for a part that is missing
-    do nothing.
-
-    ``weight_drop`` drops single recurrent weights in training, one draw for all steps of a call (DropConnect;
-    Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2). With
-    ``locked_dropout``, ``dropout`` between layers draws one mask per row for all of its steps; see ``SequenceDropout``.
-    Both run through dense blocks, layer after layer, on every device.
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size: as in ``nn.LSTM``.
+        cell: ``lstm``, ``gru`` or ``rnn``: which of ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` runs.
+        forget_bias: added to the bias of the forget gate (``init.py`` has formulas and sources).
+        chrono_init: replaces ``forget_bias`` and gives each unit its own time scale, up to this many steps; 0: off.
+        recurrent_init: ``orthogonal`` makes the recurrent matrix of each gate orthogonal; ``uniform`` is PyTorch's
+            default.
+        weight_drop: probability for each recurrent weight in training, one draw for all steps of a call (DropConnect;
+            Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2).
+        locked_dropout: ``dropout`` between layers draws one mask per row for all of its steps; see ``SequenceDropout``.
+        engine: how a ``PackedSequence`` runs; the results are those of the packed call in every case.
+            ``runs``: the steps that share one batch size are one dense block, without padding. ``padded``: one dense
+            block. ``packed``: PyTorch's own packed call, whose CPU kernel is several times slower on long rows.
+            ``auto``: on CPU the dense blocks that cost least (see ``block_layout.py``); elsewhere the packed call,
+            which cuDNN runs well.
 
     Attributes:
         rnn: the ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.

@@ -5,8 +5,20 @@ packed. Every encoded text ends in ``<eos>``, so that an empty text still has on
 """
 
 from lstm_readout.tokenizer.fit import Kind
+from lstm_readout.tokenizer.ragged import Ragged, pack
 from lstm_readout.tokenizer.special_tokens import BOS, EOS, SPECIAL_TOKENS, UNK
 from lstm_readout.tokenizer.text_tokenizer import TextTokenizer
 from lstm_readout.tokenizer.vocabulary import Vocabulary, unknown_rate
 
-__all__ = ["BOS", "EOS", "SPECIAL_TOKENS", "UNK", "Kind", "TextTokenizer", "Vocabulary", "unknown_rate"]
+__all__ = [
+    "BOS",
+    "EOS",
+    "SPECIAL_TOKENS",
+    "UNK",
+    "Kind",
+    "Ragged",
+    "TextTokenizer",
+    "Vocabulary",
+    "pack",
+    "unknown_rate",
+]

@@ -43,15 +43,16 @@ def model_table(model: nn.Module, max_depth: int = -1) -> Table:
 
 
 def _type(module: nn.Module) -> str:
-    """Return the class, and the sizes of a layer of PyTorch's."""
+    """Return the class, with ``nn.`` if it is PyTorch's, and the sizes of its layer."""
     kind = type(module)
+    name = f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.") else kind.__name__
     if isinstance(module, nn.RNNBase):
-        return f"nn.{kind.__name__}({module.input_size}, {module.hidden_size}, num_layers={module.num_layers})"
+        return f"{name}({module.input_size}, {module.hidden_size}, num_layers={module.num_layers})"
     if isinstance(module, nn.Embedding):
-        return f"nn.{kind.__name__}({module.num_embeddings}, {module.embedding_dim})"
+        return f"{name}({module.num_embeddings}, {module.embedding_dim})"
     if isinstance(module, nn.Linear):
-        return f"nn.{kind.__name__}({module.in_features}, {module.out_features})"
-    return f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.") else kind.__name__
+        return f"{name}({module.in_features}, {module.out_features})"
+    return name
 
 
 def _size(module: nn.Module, *, trainable: bool = False) -> int:
