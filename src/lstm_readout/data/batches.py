@@ -42,7 +42,7 @@ Columns = Mapping[str, Column]
 class ClassifyBatch(NamedTuple):
     """Documents and their labels."""
 
-    token_ids: PackedSequence
+    token_ids: PackedSequence  # (tokens,) int64, each row ending in <eos>
     labels: Tensor  # (B,) int64
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -79,7 +79,7 @@ class WrittenBatch(NamedTuple):
 class GenerateBatch(NamedTuple):
     """Texts shifted one step to the right, and the next token at every scored step."""
 
-    inputs: PackedSequence
+    inputs: PackedSequence  # ids, (tokens,) int64
     targets: Tensor  # (predictions,) int64, in the packed order of the inputs
     continues: bool = False  # whether row i continues row i of the batch before
     scored: Tensor | None = None  # (predictions,) int64: which of the packed inputs they follow; None: all, in order
@@ -102,8 +102,8 @@ class GenerateBatch(NamedTuple):
 class TranslateBatch(NamedTuple):
     """Sources, targets shifted one step to the right, and the next target token at every step."""
 
-    source: PackedSequence
-    target_inputs: PackedSequence
+    source: PackedSequence  # ids, (source tokens,) int64
+    target_inputs: PackedSequence  # ids, (target tokens,) int64, each row beginning with <bos>
     targets: Tensor  # (target tokens,) int64, in the packed order of target_inputs
     references: list[str]  # (B,) the targets, untokenized
 

@@ -11,8 +11,8 @@ Status = Literal["passed", "failed", "warned", "skipped"]
 class Result(NamedTuple):
     """The outcome of one check."""
 
-    name: str
-    status: Status
+    name: str  # of the check, as in the table of docs/do/doctor.md
+    status: Status  # passed, failed, warned or skipped
     done: str  # what was done to the module or its input
     expected: str  # what must then hold
     difference: str  # how far it is from that; for a skipped check: why it was skipped

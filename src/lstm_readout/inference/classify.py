@@ -22,7 +22,7 @@ from lstm_readout.tokenizer import Vocabulary
 class Classified(NamedTuple):
     """The label of one document."""
 
-    label: str
+    label: str  # the most probable
     probabilities: dict[str, float]  # of every label, highest first
 
 

@@ -45,7 +45,7 @@ class _Search(TypedDict, total=False):
 class Translation(NamedTuple):
     """One translation of a text, with its score."""
 
-    text: str
+    text: str  # detokenised
     log_probability: float  # in nats: of all tokens and <eos>, unless the text was cut
     tokens: int  # that the log probability counts, <eos> included
 
