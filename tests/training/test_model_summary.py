@@ -32,6 +32,7 @@ def test_every_module_of_the_model_has_a_row(task):
     for row, (name, module) in zip(rows, model.named_modules(), strict=True):
         assert row.split()[0] == (name.rpartition(".")[2] or "model")
         assert row.split()[-1] == f"{sum(parameter.numel() for parameter in module.parameters()):,}"
+        assert ("nn." in row) == type(module).__module__.startswith("torch.")  # not of a subclass
     cell = "nn.GRU(" if task == "generate" else "nn.LSTM("
     number = sum(isinstance(module, nn.RNNBase) for module in model.modules())
     assert sum(cell in row for row in rows) == number > 0
