@@ -50,7 +50,14 @@ def number_of(row: torch.Tensor) -> int:
 
 
 def streamed(rows: Any, **options: Any) -> StreamedBatches:
-    defaults = {"batch_size": 4, "max_tokens": None, "pool": 10, "buffer": 16, "seed": 0}
+    defaults = {
+        "roles": {"text": "text", "label": "label"},
+        "batch_size": 4,
+        "max_tokens": None,
+        "pool": 10,
+        "buffer": 16,
+        "seed": 0,
+    }
     return StreamedBatches(rows, vocabulary("text"), ClassifyBatch, **{**defaults, **options})
 
 
@@ -151,7 +158,16 @@ def test_blocks_are_the_stream_in_order(count: int, size: int, least: int) -> No
 def test_each_block_is_a_stream_of_its_own() -> None:
     rows = [{"text": f"w{i} w{i + 1}"} for i in range(30)]
     batches = StreamedBatches(
-        rows, vocabulary("text"), GenerateBatch, batch_size=2, max_tokens=None, pool=1, buffer=10, seed=0, window=4
+        rows,
+        vocabulary("text"),
+        GenerateBatch,
+        roles={"text": "text"},
+        batch_size=2,
+        max_tokens=None,
+        pool=1,
+        buffer=10,
+        seed=0,
+        window=4,
     )
     made: list[GenerateBatch] = list(batches)
     starts = [i for i, batch in enumerate(made) if not batch.continues]

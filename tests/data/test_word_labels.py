@@ -13,6 +13,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, unpack_sequence
 
 from lstm_readout.data.batches import Columns
+from lstm_readout.data.encoding import lengths_of
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import EOS, UNK, TextTokenizer
@@ -79,6 +80,18 @@ def test_a_label_that_training_never_showed_is_unknown(tmp_path: Path) -> None:
     known = data.vocabulary.tokenizers["tags"].tokens.index("O")
     assert [row.tolist() for row in unpack_sequence(batch.tags)] == [[known, UNK, EOS]] * 3
     assert batch.written == ["O I-y"] * 3
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_budget_counts_the_words_and_not_their_labels(tmp_path: Path, streaming: bool) -> None:
+    path = rows(tmp_path / "a.jsonl", *[(f"a w{i} U.S. 3.5", "O B-x I-x O") for i in range(12)])  # 5 tokens with <eos>
+    data = corpus(path, streaming=streaming, validation=0, test=0, max_tokens=20)
+    assert [len(batch.words.data) for batch in data.train_dataloader()] == [20, 20, 20]
+
+
+def test_rows_are_grouped_by_their_words_alone() -> None:
+    words, tags = Ragged.from_lists([[3] * 4, [3] * 2, [3]]), Ragged.from_lists([[3], [3] * 9, [3] * 5])
+    assert lengths_of({"text": words, "tags": tags}, ROLES).tolist() == [[4], [2], [1]]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -141,9 +141,13 @@ def encode_again(texts: Mapping[str, list[str]], vocabulary: Vocabulary) -> Colu
     return encode_texts(texts, vocabulary, training=True)[0]
 
 
-def lengths_of(columns: Columns) -> np.ndarray:
-    """Return how many ids each row has in each text role: (rows, text roles)."""
-    return np.stack([column.lengths for column in columns.values() if isinstance(column, Ragged)], axis=1)
+def lengths_of(columns: Columns, roles: Mapping[str, str]) -> np.ndarray:
+    """Return how many tokens each row has in each role of kind ``text``: (rows, text roles).
+
+    ``labels`` are ids as well, but the model predicts them: it does not read them.
+    """
+    counted = [column for role, column in columns.items() if isinstance(column, Ragged) and roles[role] == "text"]
+    return np.stack([column.lengths for column in counted], axis=1)
 
 
 def encode_corpus(

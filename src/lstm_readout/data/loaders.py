@@ -29,7 +29,7 @@ class Batching:
     Args:
         batch_size: rows per batch; parallel columns of a training stream.
         eval_batch_size: rows per batch of validation and test; for a stream see ``evaluation_stream``.
-        max_tokens: a budget of tokens per batch, instead of a number of rows.
+        max_tokens: a budget of tokens per batch, instead of a number of rows; labels of words do not count.
         pool: this many batches of rows are grouped by length together; 1 gives batches of random lengths.
         carry_state: read all text as one continuous stream and carry ``(h_n, c_n)`` from window to window (generate
             only).
@@ -66,12 +66,14 @@ class Loaders(NamedTuple):
     """Makes the loaders of one data module.
 
     Args:
+        roles: role -> ``text``, ``label`` or ``labels``: the tokens of the texts are counted.
         batching: how rows are grouped.
         seed: decides their order.
         resume_at: where training begins.
         pin_memory: whether batches go to a GPU.
     """
 
+    roles: Mapping[str, str]
     batching: Batching
     seed: int
     resume_at: Position
@@ -98,7 +100,7 @@ class Loaders(NamedTuple):
     def sampler(self, columns: Columns, *, train: bool) -> LengthBatchSampler:
         """Return what chooses the rows of each batch."""
         return LengthBatchSampler(
-            lengths_of(columns),
+            lengths_of(columns, self.roles),
             batch_size=self.batching.batch_size if train else self.batching.eval_batch_size,
             max_tokens=self.batching.max_tokens,
             pool=self.batching.pool,
@@ -122,6 +124,7 @@ class Loaders(NamedTuple):
             rows,
             vocabulary,
             batch_type,
+            roles=self.roles,
             batch_size=self.batching.batch_size,
             max_tokens=self.batching.max_tokens,
             pool=self.batching.pool,

@@ -225,7 +225,7 @@ class TextDataModule(LightningDataModule):
     @property
     def _loaders(self) -> Loaders:
         on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return Loaders(self.batching, self.seed, self._resume_at, pin_memory=on_cuda)
+        return Loaders(self.roles, self.batching, self.seed, self._resume_at, pin_memory=on_cuda)
 
     def _loader(self, split: str) -> DataLoader:
         train = split == "train"

@@ -124,6 +124,7 @@ class StreamedBatches(IterableDataset):
         rows: role -> text or label; every ``iter`` begins at the first.
         vocabulary: what encodes them.
         batch_type: see ``lstm_readout.data.batches``.
+        roles: role -> ``text``, ``label`` or ``labels``: the tokens of the texts are counted.
         batch_size, max_tokens, pool: as for ``LengthBatchSampler``, within a block.
         buffer: rows per block and reader: more rows give less padding and better shuffling.
         seed: (seed, e) decides the order of epoch e.
@@ -141,6 +142,7 @@ class StreamedBatches(IterableDataset):
         vocabulary: Vocabulary,
         batch_type: Any,
         *,
+        roles: Mapping[str, str],
         batch_size: int,
         max_tokens: int | None,
         pool: int,
@@ -150,7 +152,7 @@ class StreamedBatches(IterableDataset):
         resume_at: Position = START,
     ) -> None:
         super().__init__()
-        self.rows, self.vocabulary, self.batch_type = rows, vocabulary, batch_type
+        self.rows, self.vocabulary, self.batch_type, self.roles = rows, vocabulary, batch_type, roles
         self.batch_size, self.max_tokens, self.pool, self.buffer = batch_size, max_tokens, pool, buffer
         self.seed, self.window, self.resume_at = seed, window, resume_at
         self.epoch = resume_at.epoch  # Lightning asks for the first batch of a run before it sets the epoch
@@ -214,7 +216,8 @@ class StreamedBatches(IterableDataset):
                 return []
             windows = StreamDataset(stream, columns=self.batch_size, window=self.window)
             return [partial(windows.__getitem__, item) for item in range(len(windows))]
-        batches = draw_batches(lengths_of(columns), random, self.batch_size, self.max_tokens, self.pool)
+        lengths = lengths_of(columns, self.roles)
+        batches = draw_batches(lengths, random, self.batch_size, self.max_tokens, self.pool)
         if steps is not None and len(batches) > steps:  # this process has one row more than another
             one, other, *rest = sorted(batches, key=len)
             batches = [np.concatenate((one, other)), *rest]
