@@ -57,6 +57,7 @@ def test_every_choice_trains_a_few_steps(task, group):
     TextTokenizer.train(["some words of a tokenizer"], kind="bpe").backend.save("tokenizer.json")
     chosen = choices(group)
     if group == "tokenizer":  # which knows nothing of tasks: each is trained with one of them
+        chosen.remove("base")  # the part that all of them share
         chosen = chosen[TASKS.index(task) :: len(TASKS)]
     for choice in chosen:
         if choice == "torchtext" and not has_torchtext():
@@ -85,6 +86,34 @@ def test_every_choice_trains_a_few_steps(task, group):
 )
 def test_every_shape_of_model_trains_a_few_steps(overrides):
     main([*SMALL, "data.max_rows=200", *overrides])
+
+
+DATA = "files, imdb, multi30k, sample, tinyshakespeare, trec"
+TOKENIZERS = "basic_english, bpe, byte, char, file, torchtext, unigram, whitespace, word, wordpiece"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=lstm"], "model=lstm: this file is a part of other choices. Valid: classify, generate, translate."),
+        (["model=translate/side"], "model=translate/side: this file is a part of other choices. Did you mean 'tr"),
+        (["data=base"], f"data=base: this file is a part of other choices. Valid: {DATA}."),
+        (["-m", "tokenizer=word,base"], f"tokenizer=base: this file is a part of other choices. Valid: {TOKENIZERS}."),
+        (["experiment=mine", "--config-dir=own"], f"data=base: this file is a part of other choices. Valid: {DATA}."),
+        (["model=lst"], "Could not find 'model/lst'. Valid: classify, generate, translate."),
+        (["data=bas"], f"Could not find 'data/bas'. Valid: {DATA}."),
+        (["sed=1", "data=base"], "Could not find 'sed'. Did you mean 'seed'?"),
+        (["sed=1", "data=base"], f"       data=base: this file is a part of other choices. Valid: {DATA}."),
+    ],
+)
+def test_a_part_of_other_choices_is_no_choice(arguments, message, capsys):
+    Path("own/experiment").mkdir(parents=True)
+    Path("own/experiment/mine.yaml").write_text("# @package _global_\ndefaults:\n  - override /data: base\n")
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["own"]
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))

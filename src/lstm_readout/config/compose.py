@@ -19,7 +19,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.config.refusals import brief, explain_failure, explain_refusal, is_about
+from lstm_readout.config.refusals import brief, chosen_parts, explain_failure, explain_refusal, is_about
 from lstm_readout.config.values import flatten, plain_values
 from lstm_readout.errors import UserError
 
@@ -89,9 +89,11 @@ class Composer:
                     break
                 left.remove(culprit)
                 refused.append((culprit, error))
-        if config is None or refused:
-            faults = [explain_refusal(self.loader, override, error, config) for override, error in refused]
-            raise UserError("\n".join(faults)) from refused[0][1]
+        faults = [explain_refusal(self.loader, override, error, config) for override, error in refused]
+        if config is not None:
+            faults += chosen_parts(self.loader, config)
+        if config is None or faults:
+            raise UserError("\n".join(faults)) from (refused[0][1] if refused else None)
         return config
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -18,6 +19,22 @@ from lstm_readout.config.signature import parameters_of
 from lstm_readout.config.values import flatten, plain_values
 from lstm_readout.errors import did_you_mean
 from lstm_readout.models.checkpoint import RENAMED
+
+_PARTS = {"data/base", "model/lstm", "model/translate/side", "tokenizer/base"}  # files that choices share
+
+
+def chosen_parts(loader: ConfigLoaderImpl, config: DictConfig) -> list[str]:
+    """Return a sentence for each choice that is only a part of other choices."""
+    choices = {group: name for group, name in config.hydra.runtime.choices.items() if f"{group}/{name}" in _PARTS}
+    return [
+        f"{group}={name}: this file is a part of other choices. "
+        f"{_choices(group, name, loader.repository.get_group_options(group))}"
+        for group, name in choices.items()
+    ]
+
+
+def _choices(group: str, name: str, options: Iterable[str]) -> str:
+    return did_you_mean(name, (option for option in options if f"{group}/{option}" not in _PARTS))
 
 
 def explain_failure(loader: ConfigLoaderImpl, config_name: str, error: Exception) -> str:
@@ -43,7 +60,7 @@ def explain_refusal(loader: ConfigLoaderImpl, override: Override, error: Excepti
     if isinstance(error, MissingConfigException) and error.options is not None:
         option = str(error.missing_cfg_file)
         name = option.removeprefix(f"{key}/")
-        return f"Could not find '{option}'. {did_you_mean(name, error.options)}"
+        return f"Could not find '{option}'. {_choices(key, name, error.options)}"
     if override.is_add():
         return f"'{key}' is already in the config: write {line.lstrip('+')} to change it."
     if config is not None and str(error).startswith((f"Could not override '{key}'", "Could not delete from")):
