@@ -30,7 +30,10 @@ class Doctor(Callback):
         report = _report(trainer, pl_module)
         if report is None:
             if trainer.is_global_zero:
-                log.info("doctor: has no checks for %s", type(pl_module).__name__)
+                log.info(
+                    "doctor: there are no checks for %s; check its model in Python with lstm_readout.doctor.check.",
+                    type(pl_module).__name__,
+                )
             return
         if report.failed:
             raise UserError(_message(report))
