@@ -17,6 +17,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from lstm_readout.commands.hints import command_line
 from lstm_readout.compare.held_out import held_out
 from lstm_readout.compare.probes import PROBES
 from lstm_readout.compare.runner import Key, perform_all
@@ -117,7 +118,8 @@ def _train(
             failures.append(Failure(variant.name, seed, str(error)))
     except BaseException:
         folder = next(iter(runs.values())).path.parent.parent
-        log.warning("stopped; finished runs are saved. To resume: lstm-readout compare resume=%s", folder)
+        resume = command_line("compare", f"resume={folder}")
+        log.warning("stopped; finished runs are saved. To resume: %s", resume)
         raise
     log.info("%d runs in %.1f minutes", len(left), (time.perf_counter() - began) / 60)
     return failures

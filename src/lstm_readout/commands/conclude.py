@@ -50,7 +50,7 @@ def conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModul
     overrides = list(HydraConfig.get().overrides.task)
     write_evidence(run.folder, task, data, trainer, metrics, config=run.config, overrides=overrides, seconds=total)
     print_table(metrics)
-    print_hints(run.config, run.folder, best, data)
+    print_hints(run.config, run.folder, best, task, data)
     score = metrics.get(task.monitor)
     if score is not None and not math.isfinite(score):  # a sweeper could not use it either
         raise UserError(f"{task.monitor} is {score}: the training diverged. Try a smaller optimizer.lr.")
