@@ -132,8 +132,16 @@ def test_a_stopped_run_goes_on_to_the_same_weights(case, number, capsys):
         assert torch.equal(whole[name], rest[name]), name
 
 
-def test_a_run_stopped_between_epochs_goes_on_to_the_same_weights():
-    given = ["task=classify", "model.input_dropout=0.3", "data.batch_size=16", *SMALL]
+BETWEEN_EPOCHS = {
+    "classify": STOP_AND_RESUME["classify"],
+    "classify, a worker": [*STOP_AND_RESUME["classify"], "data.num_workers=1"],
+    "stream": [*STOP_AND_RESUME["stream"], "callbacks=early_stopping"],
+}
+
+
+@pytest.mark.parametrize("case", sorted(BETWEEN_EPOCHS))
+def test_a_run_stopped_between_epochs_goes_on_to_the_same_weights(case):
+    given = [*BETWEEN_EPOCHS[case], *SMALL]
     main([*given, "hydra.run.dir=whole"])
     killer = "+callbacks.killer={_target_: lstm_readout_test_tools.FailAfterEpoch, epoch: 0}"
     with pytest.raises(SystemExit) as stop:

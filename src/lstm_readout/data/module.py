@@ -208,11 +208,16 @@ class TextDataModule(LightningDataModule):
         return self._loader("test") if "test" in self.columns else []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the epoch, to resume there."""
+        """Return the position in the epoch, to resume there.
+
+        The hooks at the end of an epoch run before Lightning counts it as completed: a run resumes with the next one.
+        """
         if self.trainer is None:
             return {}
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return {"epoch": self.trainer.current_epoch, "batches": progress.completed}
+        loop = self.trainer.fit_loop
+        epoch: int = loop.epoch_progress.current.processed  # pyright: ignore  # Lightning annotates a base class
+        done = loop.epoch_loop.batch_progress.current.completed
+        return {"epoch": epoch, "batches": done if epoch == self.trainer.current_epoch else 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume: the first epoch starts after the batches already done."""
