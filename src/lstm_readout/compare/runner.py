@@ -13,21 +13,21 @@ from lstm_readout.compare.runs import Run, perform, quiet_process
 Key = tuple[str, int]  # a variant and a seed
 
 
-class Ended(NamedTuple):
+class _Ended(NamedTuple):
     """A run that ended: with a result, or with an error."""
 
     key: Key
     error: Exception | None
 
 
-def perform_all(runs: Mapping[Key, Run], jobs: int) -> Iterator[Ended]:
+def perform_all(runs: Mapping[Key, Run], jobs: int) -> Iterator[_Ended]:
     """Perform all runs, ``jobs`` at a time.
 
     Raises:
         BrokenExecutor: a process was killed.
     """
     if jobs == 1 or len(runs) < 2:
-        yield from (Ended(key, _error_of(run)) for key, run in runs.items())
+        yield from (_Ended(key, _error_of(run)) for key, run in runs.items())
     else:
         yield from _in_processes(runs, min(jobs, len(runs)))
 
@@ -40,14 +40,14 @@ def _error_of(run: Run) -> Exception | None:
     return None
 
 
-def _in_processes(runs: Mapping[Key, Run], jobs: int) -> Iterator[Ended]:
+def _in_processes(runs: Mapping[Key, Run], jobs: int) -> Iterator[_Ended]:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     # spawn: a forked process would share torch's threads, and hang
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), quiet_process, (threads,)) as pool:
         futures: dict[Future[None], Key] = {pool.submit(perform, run): key for key, run in runs.items()}
         try:
             for future in as_completed(futures):
-                yield Ended(futures[future], _error_in(future))
+                yield _Ended(futures[future], _error_in(future))
         except BaseException:
             for process in (pool._processes or {}).values():  # a run can take minutes, and is worthless unfinished
                 process.terminate()

@@ -14,7 +14,7 @@ from lstm_readout.compare.variants import Variant
 HEADS = ["variant", "score", "by seed", "compared with", "difference", "p", ""]
 
 
-class Difference(NamedTuple):
+class _Difference(NamedTuple):
     """A variant's score minus that of the one it is compared with, on the same rows and seeds."""
 
     against: str  # name of the other
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     variant: Variant
     scores: list[float]  # one per seed
     interval: tuple[float, float]  # of the mean, 95 %
-    difference: Difference | None  # None: others are compared with it
+    difference: _Difference | None  # None: others are compared with it
     seconds: float  # of training, mean
     parameters: int
 
@@ -126,7 +126,7 @@ def compared(
         if against is not None:
             drawn = sign * (draws[key] - draws[against])
             mean = float(sign * (means[key].mean() - means[against].mean()))
-            difference = Difference(names[against], mean, interval(drawn), p_value(drawn))
+            difference = _Difference(names[against], mean, interval(drawn), p_value(drawn))
         of_seeds = [results[key, seed] for seed in seeds]
         seconds = float(np.mean([result.seconds for result in of_seeds]))
         own = (means[key].tolist(), interval(draws[key]))

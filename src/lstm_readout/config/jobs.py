@@ -46,7 +46,7 @@ class _ComposedHydra(Hydra):
         return self.composed
 
 
-class CommandLine(NamedTuple):
+class _CommandLine(NamedTuple):
     """What a command line asks for."""
 
     jobs: list[DictConfig]  # to check: one, or for a sweep one per value of each swept key; none where nothing runs
@@ -55,7 +55,7 @@ class CommandLine(NamedTuple):
 
 def read_command_line(
     arguments: list[str], *, run: Callable[..., Any], config_name: str, config_module: str
-) -> CommandLine:
+) -> _CommandLine:
     """Compose what the command line asks for.
 
     Raises:
@@ -64,7 +64,7 @@ def read_command_line(
     flags = get_args_parser().parse_intermixed_args(arguments)
     _refuse_flags(flags)
     if flags.help or flags.hydra_help or flags.info or flags.shell_completion or flags.experimental_rerun:
-        return CommandLine([], None)
+        return _CommandLine([], None)
     version.setbase(VERSION_BASE)
     calling = detect_calling_file_or_module_from_task_function(run)
     loader = Loader(_search_path(flags, calling, config_module))
@@ -76,9 +76,9 @@ def read_command_line(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Hydra repeats them when it runs
             jobs = jobs_of_sweep(composer, hydra.composed, overrides)
-        return CommandLine([] if flags.cfg else jobs, None)
+        return _CommandLine([] if flags.cfg else jobs, None)
     refuse_values(overrides)
-    return CommandLine([], None) if flags.cfg else CommandLine([without_hydra(hydra.composed)], hydra)
+    return _CommandLine([], None) if flags.cfg else _CommandLine([without_hydra(hydra.composed)], hydra)
 
 
 def overrides_first(arguments: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lstm_readout.tasks.metrics.predictions import ScoredRows
 
-MOST_TOKENS = 20_000_000  # of both splits: a minute on one core, and 2 GB
+_MOST_TOKENS = 20_000_000  # of both splits: a minute on one core, and 2 GB
 MOST_IDS = 2**21  # three ids fit into 63 bits
 BLOCK = 2**20  # tokens scored at a time
 FALLBACK = (0.5, 1.0, 1.5)  # discounts for text too small or too regular to estimate them: KenLM's
@@ -80,8 +80,8 @@ class KneserNeyTrigrams:
 
 def too_large(tokens: int, vocab_size: int) -> str | None:
     """Return why a text of this size is not counted, or None."""
-    if tokens > MOST_TOKENS:
-        return f"{tokens:,} tokens are more than {MOST_TOKENS:,}"
+    if tokens > _MOST_TOKENS:
+        return f"{tokens:,} tokens are more than {_MOST_TOKENS:,}"
     return f"{vocab_size:,} ids are more than {MOST_IDS:,}" if vocab_size > MOST_IDS else None
 
 

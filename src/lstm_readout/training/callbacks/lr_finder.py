@@ -55,12 +55,12 @@ def range_test(trainer: Callable[..., Trainer], task: LightningModule, data: Lig
     """
     warnings.filterwarnings("ignore", ".*(`val_dataloader`|validation loop).*")  # there is none here
     log.info("find_lr: up to %d steps, each with a larger learning rate", STEPS)
-    finder = LearningRateFinder()
+    finder = _LearningRateFinder()
     trainer(callbacks=[finder], **_TRAINER_OPTIONS).fit(task, datamodule=data)
     return finder.curve()
 
 
-class LearningRateFinder(Callback):
+class _LearningRateFinder(Callback):
     """Raise the learning rate by a constant factor with every step and record the loss; stop once it diverges.
 
     Parameter groups keep their ratio to ``optimizer.lr``.
