@@ -51,7 +51,7 @@ class ClassifyBatch(NamedTuple):
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> ClassifyBatch:
         """Gather the rows' ``text`` and ``label``."""
-        return cls(pack(_ids(columns, "text"), rows), _labels(columns, rows))
+        return cls(pack(ids_of(columns, "text"), rows), _labels(columns, rows))
 
     @property
     def tokens(self) -> int:
@@ -90,7 +90,7 @@ class GenerateBatch(NamedTuple):
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> GenerateBatch:
         """Gather the rows' ``text`` as independent documents."""
-        text = _ids(columns, "text")
+        text = ids_of(columns, "text")
         return cls(pack(text, rows, first=BOS), pack(text, rows).data)
 
     @property
@@ -113,9 +113,9 @@ class TranslateBatch(NamedTuple):
     @classmethod
     def collate(cls, columns: Columns, rows: np.ndarray) -> TranslateBatch:
         """Gather the rows' ``source`` and ``target``."""
-        target = _ids(columns, "target")
+        target = ids_of(columns, "target")
         references = _texts(columns, "target", rows)
-        return cls(pack(_ids(columns, "source"), rows), pack(target, rows, BOS), pack(target, rows).data, references)
+        return cls(pack(ids_of(columns, "source"), rows), pack(target, rows, BOS), pack(target, rows).data, references)
 
     @property
     def tokens(self) -> int:
@@ -154,7 +154,8 @@ def _whole(part: Any) -> Any:
     return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
 
 
-def _ids(columns: Columns, role: str) -> Ragged:
+def ids_of(columns: Columns, role: str) -> Ragged:
+    """Return the encoded texts of a role; raise ``TypeError`` for another column."""
     return _column(columns, role, Ragged)
 
 

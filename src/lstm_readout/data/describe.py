@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_readout.data.batches import Columns
+from lstm_readout.data.batches import Columns, ids_of
 from lstm_readout.data.duplicates import Rows, contradictions, duplicates, leak
 from lstm_readout.tokenizer import EOS, UNK, TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
@@ -54,8 +54,7 @@ def describe(
         rows = None if given is None else Rows.of({role: given[role] for role in roles}, labels)
         numbers = {}
         for role, tokenizer in vocabulary.tokenizers.items():
-            column = part[role]
-            assert isinstance(column, Ragged)
+            column = ids_of(part, role)
             lengths[role][split] = column.lengths - 1
             numbers[role] = _numbers(column, tokenizer) | {
                 "truncated": (cut.get(split) or {}).get(role),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 from datasets import Dataset
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
 from lstm_readout.data.batches import Columns, GenerateBatch, moved
@@ -26,6 +26,12 @@ from lstm_readout.data.streaming import StreamedCorpus
 from lstm_readout.data.windows import checked_stream
 from lstm_readout.errors import UserError
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
+
+
+def data_of(trainer: Trainer) -> TextDataModule | None:
+    """Return the data that a trainer reads; None for loaders of the user's own."""
+    data = getattr(trainer, "datamodule", None)  # Lightning sets it when a run begins
+    return data if isinstance(data, TextDataModule) else None
 
 
 class TextDataModule(LightningDataModule):

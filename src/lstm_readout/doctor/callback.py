@@ -7,6 +7,7 @@ import time
 
 from lightning import Callback, LightningModule, Trainer
 
+from lstm_readout.data.module import data_of
 from lstm_readout.doctor.report import Report
 from lstm_readout.doctor.tasks import examine_task
 from lstm_readout.errors import UserError
@@ -45,10 +46,10 @@ class Doctor(Callback):
 
 
 def _report(trainer: Trainer, task: LightningModule) -> Report | None:
-    splits = getattr(trainer.datamodule, "columns", None)  # pyright: ignore[reportAttributeAccessIssue]
-    if not isinstance(task, Task) or not splits:
+    data = data_of(trainer)
+    if not isinstance(task, Task) or data is None:
         return None
-    return examine_task(task, splits, untrained=trainer.ckpt_path is None and not task.config.get("init_from"))
+    return examine_task(task, data.columns, untrained=trainer.ckpt_path is None and not task.config.get("init_from"))
 
 
 def _message(report: Report) -> str:

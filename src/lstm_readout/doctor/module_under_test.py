@@ -223,8 +223,9 @@ def _rebuilt(value: Any) -> Any:
         return type(value)(_rebuilt(item) for item in value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_rebuilt(item) for item in value))
-    if type(value) in (dict, OrderedDict):
-        return type(value)((key, _rebuilt(item)) for key, item in value.items())  # pyright: ignore
+    if isinstance(value, dict) and type(value) in (dict, OrderedDict):
+        items = {key: _rebuilt(item) for key, item in value.items()}
+        return OrderedDict(items) if type(value) is OrderedDict else items
     return value
 
 

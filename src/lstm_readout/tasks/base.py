@@ -23,7 +23,7 @@ from typing_extensions import Self
 
 from lstm_readout.data.batches import Columns
 from lstm_readout.data.corpus import Role
-from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.module import TextDataModule, data_of
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.models.checkpoint import Checkpoint, hyper_parameters, read_checkpoint
 from lstm_readout.tasks.means import RunningMean, Stage
@@ -236,5 +236,5 @@ class Task(LightningModule):
                 schedule.step(metrics[self.monitor])
 
     def _validates(self) -> bool:
-        splits = getattr(self.trainer.datamodule, "columns", {"validation"})  # pyright: ignore
-        return "validation" in splits and bool(self.trainer.limit_val_batches)
+        data = data_of(self.trainer)
+        return (data is None or "validation" in data.columns) and bool(self.trainer.limit_val_batches)

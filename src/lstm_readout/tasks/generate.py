@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lstm_readout.data.batches import GenerateBatch
 from lstm_readout.data.corpus import Role
-from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.module import TextDataModule, data_of
 from lstm_readout.errors import UserError
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.nn.head import check_label_smoothing
@@ -126,8 +126,8 @@ class GenerateTask(Task):
 
     def setup(self, stage: str) -> None:
         """Refuse options that an int8 model, or rows that carry no state, cannot support."""
-        # A user's own loaders are trusted
-        if stage == "fit" and self.drop_state and not getattr(self.trainer.datamodule, "carry_state", True):  # pyright: ignore
+        data = data_of(self.trainer)  # loaders of the user's own are trusted
+        if stage == "fit" and self.drop_state and data is not None and not data.carry_state:
             raise UserError(
                 f"task.drop_state={self.drop_state:g}: only a continuous stream carries states that can be dropped. "
                 "Set data.carry_state=true, or task.drop_state=0."

@@ -7,7 +7,7 @@ import inspect
 import logging
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import lightning
 import torch
@@ -34,6 +34,8 @@ class Trainer(lightning.Trainer):
     Raises:
         UserError: ``precision`` is bfloat16 and the processor has no bfloat16 LSTM.
     """
+
+    __signature__: ClassVar[inspect.Signature]
 
     @functools.wraps(lightning.Trainer.__init__)
     def __init__(self, *, precision: Any = None, **options: Any) -> None:
@@ -67,7 +69,7 @@ def _signature() -> inspect.Signature:
     return signature.replace(parameters=[*(signature.parameters | {"precision": new}).values()])
 
 
-Trainer.__signature__ = _signature()  # pyright: ignore  # the configuration is checked against it
+Trainer.__signature__ = _signature()  # the configuration is checked against it
 
 
 def device_type(accelerator: Any) -> str:

@@ -35,13 +35,13 @@ def bag_of_words_accuracy(
     bias = torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def closure() -> float:
         optimizer.zero_grad()
         loss = cross_entropy(features @ weight + bias, targets) + penalty * weight.square().sum()
         loss.backward()
-        return loss
+        return float(loss.detach())
 
-    optimizer.step(closure)  # pyright: ignore[reportArgumentType]
+    optimizer.step(closure)
     with torch.no_grad():
         predicted = (held_out @ weight + bias).argmax(-1).numpy()
     return float(np.mean(predicted == np.asarray(labels)))

@@ -25,10 +25,11 @@ class RandomState(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store Python's, NumPy's and torch's state as plain values."""
         version, words, gauss = random.getstate()
-        name, keys, position, has_gauss, cached = np.random.get_state()
+        numpy = np.random.get_state(legacy=False)
+        keys, position = numpy["state"]["key"].tolist(), int(numpy["state"]["pos"])
         state: dict[str, Any] = {
             "python": [version, list(words), gauss],
-            "numpy": [str(name), keys.tolist(), int(position), int(has_gauss), float(cached)],  # pyright: ignore
+            "numpy": [numpy["bit_generator"], keys, position, int(numpy["has_gauss"]), float(numpy["gauss"])],
             "torch": torch.get_rng_state(),
         }
         if torch.cuda.is_available():

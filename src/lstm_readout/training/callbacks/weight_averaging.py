@@ -46,7 +46,7 @@ class WeightAveraging(LightningWeightAveraging):
     @property
     def averaged(self) -> int:
         """Return the number of updates of the average."""
-        return 0 if self._average_model is None else int(self._average_model.n_averaged)  # pyright: ignore
+        return 0 if self._average_model is None else int(self._average_model.get_buffer("n_averaged"))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
