@@ -8,6 +8,9 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from lstm_readout.commands.compare import main
+from lstm_readout.compare import runner
+from lstm_readout.compare.runs import perform
+from lstm_readout.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TASKS = ["classify", "generate", "translate"]
@@ -85,6 +88,24 @@ def test_a_run_that_fails_is_named_and_the_others_are_compared(tmp_path):
     assert [one["key"] for one in about["variants"]] == ["last", "mean", "wild"]
     assert "failures" not in about
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+
+
+def test_a_variant_is_compared_on_the_seeds_that_succeeded(tmp_path, monkeypatch):
+    def fail_once(run):
+        if run.path.name == "mean_seed1":
+            raise UserError("on purpose")
+        perform(run)
+
+    monkeypatch.setattr(runner, "perform", fail_once)
+    drop = [f"variants.{key}=null" for key in composed().variants if key not in ("last", "mean")]
+    main(["task=classify", *drop, *SMALL, "seeds=0,1", f"hydra.run.dir={tmp_path / 'run'}"])
+    about = json.loads((tmp_path / "run" / "compare.json").read_text())
+    last, mean = about["variants"]
+    assert (last["seeds"], mean["seeds"], len(mean["scores"])) == ([0, 1], [0], 1)
+    assert mean["difference"] == pytest.approx(mean["scores"][0] - last["scores"][0])
+    page = (tmp_path / "run" / "compare.md").read_text()
+    assert f"| {mean['name']} (1 of 2 seeds) |" in page
+    assert f"- {mean['name']}, seed 1: on purpose" in page
 
 
 def test_nothing_is_compared_with_a_run_that_failed(tmp_path, capsys):

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
+from lstm_readout.compare.runs import Result
 from lstm_readout.compare.statistics import DRAWS, METRICS, bleu_statistic, interval, p_value, resampled, scores
+from lstm_readout.compare.table import compared
+from lstm_readout.compare.variants import Variant
 
 ACCURACY, LOSS, BLEU_METRIC = METRICS["classify"], METRICS["generate"], METRICS["translate"]
 
@@ -80,3 +83,24 @@ def test_chance_alone_is_rarely_called_a_difference():
         first, second = (answers(0.7, rows=150, seed=100 + 2 * seed + k) for k in (0, 1))
         found += p_value(resampled(ACCURACY, first) - resampled(ACCURACY, second)) < 0.05
     assert found <= 3
+
+
+def variant(key, against):
+    return Variant(key, key, against, wrong=False, probe=False, change={}, config={})
+
+
+def test_a_failed_seed_is_left_out_of_its_variant_alone_and_of_its_comparison():
+    variants = [variant("whole", None), variant("part", "whole")]
+    results = {
+        (key, seed): Result(statistics, 1.0, 5)
+        for key, share in (("whole", 0.8), ("part", 0.7))
+        for seed, statistics in enumerate(answers(share, seed=len(key)))
+    }
+    del results["part", 1]
+    whole, part = compared(ACCURACY, variants, [0, 1, 2], results)
+    assert (whole.label, len(whole.scores), whole.seeds) == ("whole", 3, [0, 1, 2])
+    assert (part.label, len(part.scores), part.seeds) == ("part (2 of 3 seeds)", 2, [0, 2])
+    of_both, only_both = compared(ACCURACY, variants, [0, 2], results)
+    assert part.difference == only_both.difference
+    assert (part.scores, part.interval) == (only_both.scores, only_both.interval)
+    assert whole.mean != of_both.mean

@@ -52,10 +52,11 @@ def compare(config: DictConfig) -> None:
     runs = _runs(config, variants, seeds, folder)
     results = {key: run.result() for key, run in runs.items() if run.finished}  # of an earlier comparison
     failures = _train(runs, variants, jobs, METRICS[task], results)
-    finished = [variant for variant in variants if all((variant.key, seed) in results for seed in seeds)]
+    finished = [variant for variant in variants if any((variant.key, seed) in results for seed in seeds)]
     rows = compared(METRICS[task], finished, seeds, results)
     scored = len(results[finished[0].key, seeds[0]].statistics)
-    probes = _probes(PROBES[task], config, finished, runs, data, seeds[0])
+    probed = [variant for variant in finished if (variant.key, seeds[0]) in results]
+    probes = _probes(PROBES[task], config, probed, runs, data, seeds[0])
     comparison = Comparison(task, held_out(data), METRICS[task], seeds, scored, rows, failures)
     write_report(folder, comparison, probes, _command())
     log.info("written: %s", folder)

@@ -55,7 +55,7 @@ def _failures(comparison: Comparison) -> list[str]:
     if not comparison.failures:
         return []
     lines = [f"- {name}, seed {seed}: {error}" for name, seed, error in comparison.failures]
-    return ["Failed, so not in the table:", "", *lines, ""]
+    return ["Failed, so not in the scores:", "", *lines, ""]
 
 
 def _changes(row: Row) -> str:

@@ -32,7 +32,7 @@ def write_report(folder: Path, comparison: Comparison, probes: dict[str, Any], c
         verdict = row.difference.verdict if row.difference else "not compared"
         console.print(f"not as expected: {row.variant.name} did not lose ({verdict})", markup=False)
     for name, seed, error in comparison.failures:
-        console.print(f"failed, so not in the table: {name}, seed {seed}: {error}", markup=False)
+        console.print(f"failed, so not in the scores: {name}, seed {seed}: {error}", markup=False)
 
 
 def _values(comparison: Comparison, probes: dict[str, Any], command: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ HEADS = ["variant", "score", "by seed", "compared with", "difference", "p", ""]
 
 
 class _Difference(NamedTuple):
-    """A variant's score minus that of the one it is compared with, on the same rows and seeds."""
+    """A variant's score minus that of the one it is compared with, on the same rows and the seeds of both."""
 
     against: str  # name of the other
     mean: float  # negative is always worse
@@ -36,11 +37,19 @@ class Row(NamedTuple):
     """One variant's line of the table."""
 
     variant: Variant
-    scores: list[float]  # one per seed
+    scores: list[float]  # one per seed in seeds
+    seeds: list[int]  # whose training succeeded
+    failed: int  # seeds whose training failed
     interval: tuple[float, float]  # of the mean, 95 %
     difference: _Difference | None  # None: others are compared with it
     seconds: float  # of training, mean
     parameters: int
+
+    @property
+    def label(self) -> str:
+        """Return its name, and how many of its seeds it is the mean of where some failed."""
+        number = len(self.seeds)
+        return self.variant.name + (f" ({number} of {number + self.failed} seeds)" if self.failed else "")
 
     @property
     def mean(self) -> float:
@@ -56,6 +65,7 @@ class Row(NamedTuple):
             "overrides": self.variant.overrides,
             "wrong": self.variant.wrong,
             "scores": self.scores,
+            "seeds": self.seeds,
             "mean": self.mean,
             "interval": list(self.interval),
             "against": difference and difference.against,
@@ -72,15 +82,15 @@ class Row(NamedTuple):
         own = f"{self.mean:.{digits}f} {_brackets(self.interval, f'.{digits}f')}"
         by_seed = " ".join(f"{score:.{digits}f}" for score in self.scores)
         if self.difference is None:
-            return [self.variant.name, own, by_seed, "", "", "", ""]
+            return [self.label, own, by_seed, "", "", "", ""]
         against, mean, bounds, p = self.difference
         difference = f"{mean:+.{digits}f} {_brackets(bounds, f'+.{digits}f')}"
         shown = "< 0.001" if p <= 1 / DRAWS else f"{p:.3f}"
-        return [self.variant.name, own, by_seed, against, difference, shown, self.difference.verdict]
+        return [self.label, own, by_seed, against, difference, shown, self.difference.verdict]
 
 
 class Failure(NamedTuple):
-    """A run that ended with an error; its variant is not in the table."""
+    """A run that ended with an error; its seed is not in the row of its variant."""
 
     variant: str  # name
     seed: int
@@ -113,24 +123,44 @@ class Comparison(NamedTuple):
 def compared(
     metric: Metric, variants: Sequence[Variant], seeds: Sequence[int], results: Mapping[tuple[str, int], Result]
 ) -> list[Row]:
-    """Score every variant, and compare it with the one it names in ``against``."""
+    """Score every variant with the seeds that it has results of, and compare it with the one it names in ``against``.
+
+    Two variants are compared on the seeds that both have.
+    """
+
+    def statistics(key: str, seeds: tuple[int, ...]) -> np.ndarray:
+        return np.stack([results[key, seed].statistics for seed in seeds])
+
+    @functools.cache
+    def draws(key: str, seeds: tuple[int, ...]) -> np.ndarray:
+        return resampled(metric, statistics(key, seeds))
+
     names = {variant.key: variant.name for variant in variants}
-    statistics = {key: np.stack([results[key, seed].statistics for seed in seeds]) for key in names}
-    draws = {key: resampled(metric, statistics[key]) for key in names}
-    means = {key: scores(metric, statistics[key]) for key in names}
+    trained = {key: tuple(seed for seed in seeds if (key, seed) in results) for key in names}
     sign = 1 if metric.higher_is_better else -1
     rows = []
     for variant in variants:
-        key, against = variant.key, variant.against
+        key, against, own = variant.key, variant.against, trained[variant.key]
         difference = None
         if against is not None:
-            drawn = sign * (draws[key] - draws[against])
-            mean = float(sign * (means[key].mean() - means[against].mean()))
-            difference = _Difference(names[against], mean, interval(drawn), p_value(drawn))
-        of_seeds = [results[key, seed] for seed in seeds]
-        seconds = float(np.mean([result.seconds for result in of_seeds]))
-        own = (means[key].tolist(), interval(draws[key]))
-        rows.append(Row(variant, *own, difference, seconds, of_seeds[0].parameters))
+            both = tuple(seed for seed in own if seed in trained[against])
+            drawn = sign * (draws(key, both) - draws(against, both))
+            means = [scores(metric, statistics(one, both)).mean() for one in (key, against)]
+            difference = _Difference(
+                names[against], float(sign * (means[0] - means[1])), interval(drawn), p_value(drawn)
+            )
+        rows.append(
+            Row(
+                variant,
+                scores(metric, statistics(key, own)).tolist(),
+                list(own),
+                len(seeds) - len(own),
+                interval(draws(key, own)),
+                difference,
+                float(np.mean([results[key, seed].seconds for seed in own])),
+                results[key, own[0]].parameters,
+            )
+        )
     return rows
 
 
