@@ -33,4 +33,5 @@ def encoded_data(*overrides: str) -> TextDataModule:
 
 def training_lengths(*overrides: str) -> np.ndarray:
     """Return the tokens of each training row in each text role: (rows, text roles)."""
-    return lengths_of(encoded_data(*overrides).columns["train"])
+    data = encoded_data(*overrides)
+    return lengths_of(data.columns["train"], data.roles)

@@ -110,7 +110,7 @@ def _loop(
 
 def random_rows(module: TextDataModule) -> list[np.ndarray]:
     """Return the rows of some random batches."""
-    number = len(lengths_of(module.columns["train"]))
+    number = len(lengths_of(module.columns["train"], module.roles))
     order = np.random.default_rng(0).permutation(number)
     return [order[i : i + module.batching.batch_size] for i in range(0, number, module.batching.batch_size)][:BATCHES]
 
