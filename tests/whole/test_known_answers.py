@@ -153,7 +153,7 @@ def test_three_lines_of_python_do_the_same(runs):
     [
         (["checkpoint=nowhere.ckpt", "text=a"], "no such file: 'nowhere.ckpt'"),
         (["text=a"], "checkpoint: must be given"),
-        (["{checkpoint}", "text=a", "input=b"], "give one"),
+        (["{checkpoint}", "text=a", "input=b"], "text and input: both are given; leave one out."),
         (["{checkpoint}", "input=nowhere.txt"], "no such file: 'nowhere.txt'"),
         (["{checkpoint}", "text=a", "temperature=1"], "temperature"),
         (["{checkpoint}", "pipeline=translate", "text=a"], "was trained for task=classify, not for translate"),
