@@ -96,7 +96,7 @@ def test_torchtext_leaves_the_process_as_it_was():
             {"name": "glove.6B.100"},
             r"vectors.name: 'glove.6B.100' is neither a file nor a torchtext name.* Did you mean 'glove.6B.100d'",
         ),
-        ({"name": {"text": "nowhere"}}, "vectors.name.text: 'nowhere' is no file"),
+        ({"name": {"text": "nowhere"}}, "vectors.name.text: 'nowhere' is neither a file nor a torchtext name"),
         ({"name": "broken.vec"}, "vectors.name: torchtext could not read 'broken.vec'.*RuntimeError: Vector for token"),
         ({"name": "small.vec", "max_vectors": 0}, "vectors.max_vectors: wanted 1 or more"),
     ],
