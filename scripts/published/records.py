@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lstm_readout.config.values import leaves
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import RENAMED
 
@@ -241,7 +242,7 @@ def _scored_rows(record: Record) -> str | None:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    return {RENAMED.get(key, key): value for key, value in _flat(record.card["config"])}
+    return {RENAMED.get(key, key): value for key, value in leaves(record.card["config"])}
 
 
 def _kinds(record: Record) -> dict[str, str]:
@@ -251,11 +252,3 @@ def _kinds(record: Record) -> dict[str, str]:
 def _short(value: Any) -> str:
     text = value[:12] if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _flat(values: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.config.build import build_task
 from lstm_readout.config.check import check_targets
-from lstm_readout.config.values import plain_values
+from lstm_readout.config.values import leaves, plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
 
@@ -35,7 +35,7 @@ class Variant(NamedTuple):
     @property
     def overrides(self) -> list[str]:
         """Return the change as overrides of the command line."""
-        return sorted(f"{key}={value}" for key, value in _flat(self.change))
+        return sorted(f"{key}={value}" for key, value in leaves(self.change))
 
 
 def read_variants(config: DictConfig, data: TextDataModule) -> list[Variant]:
@@ -117,10 +117,3 @@ def _check(variant: Variant, data: TextDataModule, where: str = "") -> None:
         build_task(variant.config, data)
     except UserError as error:
         raise UserError(f"{where}{error}") from error
-
-
-def _flat(change: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in change.items():
-        pairs += _flat(value, f"{path}{key}.") if isinstance(value, dict) else [(f"{path}{key}", value)]
-    return pairs

@@ -25,3 +25,8 @@ def flatten(values: dict[Any, Any], path: str = "") -> Iterator[tuple[str, Any]]
         yield where, value
         if isinstance(value, dict):
             yield from flatten(value, where)
+
+
+def leaves(values: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of every node that is not a dict itself."""
+    yield from (pair for pair in flatten(values) if not isinstance(pair[1], dict))
