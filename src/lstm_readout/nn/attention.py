@@ -143,7 +143,7 @@ def check_attention(name: str) -> None:
 
 def grid_of_packed(packed: PackedSequence) -> Grid:
     """Return the places of packed tokens in (B, T), rows in the order of the batch."""
-    sizes = packed.batch_sizes.to(packed.data.device)
+    sizes = packed.batch_sizes.to(packed.data.device, non_blocking=True)
     number, steps = len(packed.data), torch.arange(len(sizes), device=sizes.device)
     step, row = steps.repeat_interleave(sizes, output_size=number), row_of_token(packed)  # (N,)
     if packed.sorted_indices is not None:

@@ -31,6 +31,11 @@ class Layout(NamedTuple):
     last: Sequence[Tensor | None]  # of each block (rows,): the last real step of each row; None: the last for all
     places: Tensor | None  # (tokens,) the place of each packed token; None: tokens stay in place, nothing is padded
 
+    def to(self, device: torch.device) -> Layout:
+        """Return the layout with its indices on the device of the data, copied without waiting for it."""
+        places, *last = (x if x is None else x.to(device, non_blocking=True) for x in (self.places, *self.last))
+        return self._replace(last=last, places=places)
+
 
 def cost_of_a_block(engine: Engine, hidden_size: int) -> float:
     """Return the cost of starting a block, in rows that could run for one step instead.

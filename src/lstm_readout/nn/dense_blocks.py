@@ -44,8 +44,9 @@ def runs_in_blocks(engine: Engine, input: Tensor | PackedSequence) -> bool:
 
 def run_torch(rnn: nn.RNNBase, input: _Input, state: State | None) -> tuple[_Input, State]:
     """Call ``rnn`` itself: output, and [h_n] or [h_n, c_n]."""
-    first = None if state is None else state[0] if len(state) == 1 else tuple(state)
-    output, last = rnn(input, first)
+    # cuDNN refuses a state that is a slice of a larger one
+    parts = None if state is None else tuple(part.contiguous() for part in state)
+    output, last = rnn(input, parts[0] if parts is not None and len(parts) == 1 else parts)
     return output, list(last) if isinstance(rnn, nn.LSTM) else [last]
 
 
@@ -109,7 +110,7 @@ def _run_layers(
 ) -> tuple[Tensor, State]:
     """Run layer after layer, direction after direction: output (tokens, D * O), and the last state as packed."""
     first = _first_state(rnn, packed, state)
-    layout = lay_out(packed.batch_sizes, block_cost)
+    layout = lay_out(packed.batch_sizes, block_cost).to(packed.data.device)
     orders = [None, reversal(packed)] if rnn.bidirectional else [None]
     holds = isinstance(rnn, nn.LSTM) and layout.places is not None
     data, finals = packed.data, list[State]()  # finals: of each layer and direction
@@ -161,7 +162,7 @@ def _run_layer(data: Tensor, layout: Layout, state: State, kernel: _Kernel, hold
             state = [alive for alive, _ in parts]
         output, *state = kernel(block.view(step, row, -1), state)
         if last is not None:
-            state[0] = output[last, torch.arange(row)].unsqueeze(0)
+            state[0] = output[last, torch.arange(row, device=last.device)].unsqueeze(0)
         outputs.append(output.flatten(0, 1))
     ended.append(state)
     output = torch.cat(outputs)
@@ -193,9 +194,9 @@ def _weights(rnn: nn.RNNBase, index: int, extra: ExtraDropout | None, holds: boo
     if extra is not None:
         weights[1] = dropout(weights[1], extra.weight_drop)
     if holds:  # one more column, which holds the cell state: (4H, I + 1)
-        gates = weights[0].new_tensor([-_HOLD, _HOLD, 0.0, 0.0])  # PyTorch's order: input, forget, cell, output
-        column = gates.repeat_interleave(len(weights[0]) // 4).unsqueeze(1)
-        weights[0] = torch.cat((weights[0], column), dim=1)
+        column = weights[0].new_zeros(4, rnn.hidden_size)  # PyTorch's order: input, forget, cell, output
+        column[0], column[1] = -_HOLD, _HOLD
+        weights[0] = torch.cat((weights[0], column.view(-1, 1)), dim=1)
     return weights
 
 

@@ -16,7 +16,7 @@ def lengths_of(batch_sizes: Tensor) -> Tensor:
 
 def row_of_token(packed: PackedSequence) -> Tensor:
     """Return for each packed token the row it belongs to, in the packed (longest first) order: (tokens,)."""
-    sizes, number = packed.batch_sizes.to(packed.data.device), len(packed.data)
+    sizes, number = packed.batch_sizes.to(packed.data.device, non_blocking=True), len(packed.data)
     starts = sizes.cumsum(0) - sizes  # (T,) where each step begins
     # output_size: without it the host would wait for the device
     return torch.arange(number, device=sizes.device) - starts.repeat_interleave(sizes, output_size=number)
@@ -24,18 +24,19 @@ def row_of_token(packed: PackedSequence) -> Tensor:
 
 def step_before(packed: PackedSequence) -> Tensor:
     """Return the place of the previous step, for each packed token except the first of each row: (tokens - B,)."""
-    sizes = packed.batch_sizes.to(packed.data.device)
+    sizes = packed.batch_sizes.to(packed.data.device, non_blocking=True)
     places = torch.arange(int(packed.batch_sizes[0]), len(packed.data), device=sizes.device)
-    return places - sizes[:-1].repeat_interleave(sizes[1:])
+    return places - sizes[:-1].repeat_interleave(sizes[1:], output_size=len(places))
 
 
 def reversal(packed: PackedSequence) -> Tensor:
     """Return for each packed token the place of the token that replaces it when rows are reversed: (tokens,)."""
-    sizes = packed.batch_sizes.to(packed.data.device)
+    sizes = packed.batch_sizes.to(packed.data.device, non_blocking=True)
     starts = sizes.cumsum(0) - sizes
-    steps = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)  # (tokens,)
+    every = torch.arange(len(sizes), device=sizes.device)
+    steps = every.repeat_interleave(sizes, output_size=len(packed.data))  # (tokens,)
     rows = row_of_token(packed)
-    lengths = lengths_of(packed.batch_sizes).to(sizes.device)
+    lengths = lengths_of(packed.batch_sizes).to(sizes.device, non_blocking=True)
     return starts[lengths[rows] - 1 - steps] + rows
 
 
