@@ -27,17 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_module
-from hydra.core.hydra_config import HydraConfig
 from lightning import Callback, LightningModule, Trainer
-from omegaconf import open_dict
 from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 
+from benchmarks.composed import run_configuration
 from benchmarks.paired import Result, Row
 from lstm_readout.config.build import build
 from lstm_readout.config.build_trainer import build_trainer
-from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.allocator import keep_freed_memory
@@ -111,45 +108,35 @@ class BareLoop:
 
 def overhead(hidden_size: int, *overrides: str, steps: int = SLICE, slices: int = SLICES) -> Result:
     """Return the framework's time over the bare loop's, for one model."""
-    with tempfile.TemporaryDirectory() as folder, run_configuration(folder, hidden_size, *overrides) as config:
-        tokens = (
-            (slices + 3) * steps * config["data"]["batch_size"] * config["data"]["window"]
-        )  # so that one epoch is enough
-        write_characters(Path(config["data"]["path"]), tokens)
-        keep_freed_memory()
-        quiet_lightning()
-        bare = BareLoop(*build(config), clip=config["trainer"]["gradient_clip_val"])
-        task, data = build(config)
-        trainer = build_trainer(config, data, progress_bar=True)
-        alternate = Alternate(bare, steps, slices + 1)
-        trainer.callbacks.append(alternate)  # pyright: ignore[reportAttributeAccessIssue]  # Lightning sets it late
-        with a_terminal(Path(folder) / "terminal"):
-            trainer.fit(task, datamodule=data)
+    sizes = (f"model.hidden_size={hidden_size}", f"model.embedding_size={hidden_size}")
+    with tempfile.TemporaryDirectory() as folder:
+        given = [*WORKLOAD, *sizes, f"data.path={folder}/text.txt", "data.cache=false", "data.validation=0.01"]
+        with run_configuration(folder, *given, *overrides) as config:
+            alternate = _run_both(folder, config, steps, slices)
     seconds = alternate.seconds[1:]
     bare_ms = 1000 * float(np.median([bare for _, bare in seconds])) / steps
     return Result.of([framework / bare for framework, bare in seconds], bare_ms=bare_ms)
+
+
+def _run_both(folder: str, config: dict[str, Any], steps: int, slices: int) -> Alternate:
+    window = config["data"]["batch_size"] * config["data"]["window"]  # tokens of a step
+    write_characters(Path(config["data"]["path"]), (slices + 3) * steps * window)  # so that one epoch is enough
+    keep_freed_memory()
+    quiet_lightning()
+    bare = BareLoop(*build(config), clip=config["trainer"]["gradient_clip_val"])
+    task, data = build(config)
+    trainer = build_trainer(config, data, progress_bar=True)
+    alternate = Alternate(bare, steps, slices + 1)
+    trainer.callbacks.append(alternate)  # pyright: ignore[reportAttributeAccessIssue]  # Lightning sets it late
+    with a_terminal(Path(folder) / "terminal"):
+        trainer.fit(task, datamodule=data)
+    return alternate
 
 
 def write_characters(path: Path, number: int) -> None:
     """Write a text of random characters."""
     drawn = np.random.default_rng(0).choice(np.frombuffer(CHARACTERS.encode(), dtype=np.uint8), number)
     path.write_bytes(drawn.tobytes())
-
-
-@contextlib.contextmanager
-def run_configuration(folder: str, hidden_size: int, *overrides: str) -> Iterator[dict[str, Any]]:
-    """Compose what ``python train.py`` would run in a folder."""
-    sizes = (f"model.hidden_size={hidden_size}", f"model.embedding_size={hidden_size}")
-    given = [*WORKLOAD, *sizes, f"data.path={folder}/text.txt", "data.cache=false", "data.validation=0.01", *overrides]
-    with initialize_config_module("lstm_readout.configs", version_base="1.3"):
-        config = compose("train", given, return_hydra_config=True)
-    with open_dict(config):
-        config.hydra.runtime.output_dir = folder
-    HydraConfig.instance().set_config(config)
-    with open_dict(config):
-        del config["hydra"]
-    yield plain_values(config)
-    HydraConfig.instance().cfg = None
 
 
 @contextlib.contextmanager
