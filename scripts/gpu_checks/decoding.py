@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.composed import configuration
+
 from gpu_checks.device import HostWaits, whole_seconds
 from gpu_checks.setting import Setting
 from lstm_readout.config.build import build

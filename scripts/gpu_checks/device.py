@@ -85,7 +85,9 @@ class Device:
         """Return its name, and the versions and settings that its speed depends on."""
         return {
             "kind": self.device.type,
-            "name": torch.cuda.get_device_name(self.device) if self.is_cuda else torch.backends.cpu.get_cpu_capability(),
+            "name": torch.cuda.get_device_name(self.device)
+            if self.is_cuda
+            else torch.backends.cpu.get_cpu_capability(),
             "capability": ".".join(map(str, torch.cuda.get_device_capability(self.device))) if self.is_cuda else None,
             "memory": torch.cuda.get_device_properties(self.device).total_memory if self.is_cuda else None,
             "cuda": torch.version.cuda,
@@ -100,7 +102,7 @@ class HostWaits:
     """Counts where the host waits for the GPU inside ``with``: place in the code -> number of times.
 
     Torch reports a place each time while its debug mode is on. It sees most waits, not all: see
-    ``torch.cuda.set_sync_debug_mode``. The mode belongs to the process; the progress bar or a loader's thread counts too.
+    ``torch.cuda.set_sync_debug_mode``. The mode belongs to the process, so a loader's thread counts too.
     """
 
     def __init__(self, device: Device) -> None:

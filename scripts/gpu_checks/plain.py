@@ -28,7 +28,11 @@ _IGNORED = -100  # a target that does not count, as in cross_entropy
 def plain_model(task: Task) -> PlainClassifier | PlainLanguageModel | PlainTranslator:
     """Return the plain model of a task, with copies of its weights."""
     kinds = {ClassifyTask: PlainClassifier, GenerateTask: PlainLanguageModel, TranslateTask: PlainTranslator}
-    return kinds[type(task)](copy.deepcopy(task.model), getattr(task, "label_smoothing", 0.0))
+    plain = kinds[type(task)](copy.deepcopy(task.model), getattr(task, "label_smoothing", 0.0))
+    for module in plain.modules():
+        if isinstance(module, nn.LSTM):
+            module.flatten_parameters()  # a copy's weights are apart, and cuDNN would join them at every call
+    return plain
 
 
 class _Reader(nn.Module):

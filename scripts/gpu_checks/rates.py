@@ -77,7 +77,7 @@ def products_of_a_step(task: Task, batches: Sequence[Any]) -> Iterator[Product]:
 
 
 def least_bytes(task: Task, batches: Sequence[Any], precision: Precision) -> float:
-    """Return the bytes of a step: its parameters, and of each token the gates and states, written once and read once."""
+    """Return the bytes of a step: those of its parameters, and each token's gates and states written and read once."""
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
     numbers = 0
     for rnn, sequences in _lstms(task, batches):

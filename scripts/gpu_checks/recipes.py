@@ -14,9 +14,9 @@ from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
+from benchmarks.composed import run_configuration
 from lightning import Callback, LightningModule, Trainer, seed_everything
 
-from benchmarks.composed import run_configuration
 from gpu_checks.device import Device, HostWaits, whole_seconds
 from gpu_checks.setting import Setting
 from gpu_checks.steps import Side, train_loss
@@ -34,7 +34,6 @@ _ONLY_TRAIN = (  # no files, and validation at the end
     "trainer.max_epochs=-1",
 )
 _PLANNED = 0.8  # share of the seconds that the planned steps would take alone: the Trainer needs the rest
-_TIMED = (5, 10)  # steps before the speed is measured, and steps that are timed
 
 
 class CountWaits(Callback):
@@ -71,10 +70,11 @@ def first_minutes(recipe: str, setting: Setting, seconds: float) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder, run_configuration(folder, *words) as config:
         quiet_lightning()
         data = build_data(config)
-        planned = 4 if setting.rehearsal else int(_PLANNED * seconds / seconds_per_step(config, data, setting))
-        config["trainer"]["max_steps"] = max(1, planned)
+        planned = max(1, int(_PLANNED * seconds / seconds_per_step(config, data, setting)))
+        planned = min(planned, setting.most_steps)
+        config["trainer"] |= {"max_steps": planned, "enable_checkpointing": False}
         seed_everything(config["seed"], workers=True, verbose=False)
-        task, watched = build_task(config, data), CountWaits(setting.device, *setting.watched)
+        task, watched = build_task(config, data), CountWaits(setting.device, setting.untimed, setting.timed)
         trainer = build_trainer(config, data, progress_bar=False)
         trainer.callbacks.append(watched)  # pyright: ignore[reportAttributeAccessIssue]  # Lightning sets it late
         with whole_seconds(setting.device) as taken:
@@ -98,15 +98,21 @@ def seconds_per_step(config: dict[str, Any], data: TextDataModule, setting: Sett
     precision = "bf16" if has_bfloat16(setting.device.device.type) else "float32"
     side = Side(setting.device, precision, task, partial(train_loss, task), [], task.optimizer)
     batches = cycle(data.train_dataloader())
-    for number in _TIMED:  # the first are not counted
+
+    def learn(number: int) -> float:
         with whole_seconds(setting.device) as taken:
             for batch in islice(batches, number):
                 side.step(moved(batch, setting.device.device))
-    return taken[0] / _TIMED[-1]
+        return taken[0]
+
+    learn(setting.untimed)
+    return learn(setting.timed) / setting.timed
 
 
 def final_score(config: dict[str, Any], task: Task, data: TextDataModule) -> float:
     """Return the monitored metric on the whole validation split; ``fit`` has left the averaged weights in the task."""
-    trainer = bare_trainer({"trainer": config["trainer"] | {"limit_val_batches": None}}, logger=False)
+    trainer = bare_trainer(
+        {"trainer": config["trainer"] | {"limit_val_batches": None}}, logger=False, enable_progress_bar=False
+    )
     (metrics,) = trainer.validate(task, datamodule=data, verbose=False)
     return metrics[task.monitor]

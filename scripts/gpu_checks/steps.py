@@ -13,17 +13,18 @@ from itertools import islice
 from typing import Any
 
 import torch
+from benchmarks.composed import configuration
+from benchmarks.paired import Result, alternate, run_slice
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from benchmarks.composed import configuration
-from benchmarks.paired import Result, alternate, run_slice
 from gpu_checks.device import PRECISIONS, Device, HostWaits, Precision
 from gpu_checks.plain import plain_model
 from gpu_checks.rates import bounds
 from gpu_checks.setting import Setting
 from lstm_readout.config.build import build, build_task
 from lstm_readout.data.batches import moved
+from lstm_readout.data.module import TextDataModule
 from lstm_readout.tasks.base import Task
 
 CLIP = 1.0  # largest norm of the gradients, as in every recipe
@@ -86,35 +87,49 @@ class Side:
 
 def measure_steps(recipe: str, setting: Setting) -> dict[str, Any]:
     """Return the measurements of one recipe's steps, as plain values."""
-    device = setting.device
-    words = setting.overrides(recipe, same_work=True)
-    config = configuration(*words)
-    task, data = build(config)
-    drawn = list(islice(data.train_dataloader(), setting.batches))
-    batches = [moved(batch, device.device) for batch in drawn]
+    device, words = setting.device, setting.overrides(recipe, same_work=True)
+    task, data = build(configuration(*words))
+    batches = [moved(batch, device.device) for batch in islice(data.train_dataloader(), setting.batches)]
     tokens = sum(batch.tokens for batch in batches) / len(batches)
-    task = task.to(device.device)
-    found: dict[str, Any] = {"tokens_per_step": tokens, "parameters": sum(p.numel() for p in task.model.parameters())}
-    undisturbed = build_task(configuration(*words, *_UNDISTURBED), data).to(device.device).train()
-    found |= compare_losses(device, undisturbed, batches)
-    sides = {}
-    for precision in PRECISIONS:
-        plain = plain_model(task)
-        prepared = [plain.prepare(batch) for batch in batches]
-        sides[f"plain {precision}"] = Side(device, precision, plain, plain.loss, prepared, task.optimizer)
-        same = build_task(config, data).to(device.device)
-        sides[f"ours {precision}"] = Side(device, precision, same, partial(train_loss, same), batches, same.optimizer)
-    own = build_task(configuration(*setting.overrides(recipe)), data).to(device.device)
-    sides["recipe bf16"] = Side(device, "bf16", own, partial(train_loss, own), batches, own.optimizer)
+    make = partial(_build_on, device, data)
+    sides = build_sides(device, partial(make, *words), batches)
+    sides["recipe bf16"] = _our_side(device, "bf16", make(*setting.overrides(recipe)), batches)
     runs = {name: partial(run_slice, side.steps_and_wait) for name, side in sides.items()}
     speeds = alternate(runs, seconds=setting.slice, budget=0, least=1 if setting.rehearsal else ROUNDS)
     limits = {name: bounds(device, task, batches, name, setting.moment)._asdict() for name in PRECISIONS}
-    found["sides"] = {name: _described(side, Result.of(speeds[name]), tokens) for name, side in sides.items()}
-    for name, measured in found["sides"].items():
+    found = {name: _described(side, Result.of(speeds[name]), tokens) for name, side in sides.items()}
+    for name, measured in found.items():
         if not name.startswith("recipe"):
-            precision, seconds = name.split()[1], measured["seconds_per_step"]
-            measured["share_of"] = {bound: least / seconds for bound, least in limits[precision].items()}
-    return found | {"least_seconds_per_step": limits}
+            least = limits[sides[name].precision]
+            measured["share_of"] = {bound: time / measured["seconds_per_step"] for bound, time in least.items()}
+    return {
+        "tokens_per_step": tokens,
+        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        **compare_losses(device, make(*words, *_UNDISTURBED), batches),
+        "sides": found,
+        "least_seconds_per_step": limits,
+    }
+
+
+def build_sides(device: Device, make: Callable[[], Task], batches: Sequence[Any]) -> dict[str, Side]:
+    """Return both sides in each precision, each with weights and an optimizer of its own."""
+    sides = {}
+    for precision in PRECISIONS:
+        task = make()
+        plain = plain_model(task)
+        prepared = [plain.prepare(batch) for batch in batches]
+        sides[f"plain {precision}"] = Side(device, precision, plain, plain.loss, prepared, task.optimizer)
+        sides[f"ours {precision}"] = _our_side(device, precision, task, batches)
+    return sides
+
+
+def _build_on(device: Device, data: TextDataModule, *words: str) -> Task:
+    """Return a new task on the device, ready to learn."""
+    return build_task(configuration(*words), data).to(device.device).train()
+
+
+def _our_side(device: Device, precision: Precision, task: Task, batches: Sequence[Any]) -> Side:
+    return Side(device, precision, task, partial(train_loss, task), batches, task.optimizer)
 
 
 def compare_losses(device: Device, task: Task, batches: Sequence[Any]) -> dict[str, Any]:

@@ -26,7 +26,9 @@ def _lines(name: str, part: Mapping[str, Any]) -> Iterator[Line]:
         yield name, part["status"], part.get("reason") or part["error"]
         return
     group = name.split(" ")[0]
-    yield from {"tests": _tests, "rates": _rates, "steps": _steps, "decoding": _decoding, "run": _run}[group](name, part)
+    yield from {"tests": _tests, "rates": _rates, "steps": _steps, "decoding": _decoding, "run": _run}[group](
+        name, part
+    )
 
 
 def _tests(name: str, part: Mapping[str, Any]) -> Iterator[Line]:
@@ -47,7 +49,11 @@ def _steps(name: str, part: Mapping[str, Any]) -> Iterator[Line]:
             value += f"; {shares['products']:.2f} of the products' bound, {shares['memory']:.2f} of the memory's"
         yield name, side, value + _memory(measured["peak_bytes"]) + _waits(measured["host_waits"])
     errors = part["gradient_error_bf16"]
-    yield name, "bf16", f"LSTM in {part['lstm_dtype_bf16']}, gradient off by {errors['ours']:.1%} (plain {errors['plain']:.1%})"
+    yield (
+        name,
+        "bf16",
+        f"LSTM in {part['lstm_dtype_bf16']}, gradient off by {errors['ours']:.1%} (plain {errors['plain']:.1%})",
+    )
 
 
 def _decoding(name: str, part: Mapping[str, Any]) -> Iterator[Line]:
@@ -59,7 +65,9 @@ def _decoding(name: str, part: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _run(name: str, part: Mapping[str, Any]) -> Iterator[Line]:
-    length = f"{part['training_seconds']:.0f} s, {part['steps']} steps, {part['epochs']:.2g} epochs, {part['precision']}"
+    length = (
+        f"{part['training_seconds']:.0f} s, {part['steps']} steps, {part['epochs']:.2g} epochs, {part['precision']}"
+    )
     waits = _waits(part["host_waits"] or {"per_step": None})
     yield name, part["metric"], f"{part['score']:.4g} after {length}{waits}"
 

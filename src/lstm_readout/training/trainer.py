@@ -132,6 +132,7 @@ def quiet_lightning() -> None:
         ".*not supported with oneDNN.*",  # proj_size: PyTorch warns that it takes its own kernel
         ".*is not supported by the model summary.*",  # bf16-mixed: its weights are float32, so the size is right
         ".*isinstance.treespec, LeafSpec.*",
+        ".*RNN module weights are not part of single contiguous chunk.*",  # cuDNN, of weight_drop: new ones each step
         ".*your dataloader is not resumable.*",  # it is: the data module saves the position
     )
     for message in advice:
