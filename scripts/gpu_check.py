@@ -3,7 +3,7 @@
 Prints one table and writes one JSON file, in less than eight minutes. It runs the tests that need CUDA and measures:
 the device's own speed of products and copies; the training steps of four recipes beside plain loops of cuDNN's
 ``nn.LSTM``, with their share of the bounds, their memory, and how often the host waits for the GPU; decoding; and the
-score that each recipe reaches in its first minute. Nothing is downloaded: without LSTM_READOUT_DATA the corpora are
+score that each recipe reaches in half a minute. Nothing is downloaded: without LSTM_READOUT_DATA the corpora are
 generated, and the table says so.
 
     python scripts/gpu_check.py --rehearse    # every part on the processor, in tiny sizes: does it run?

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = str(Path(__file__).parents[2] / "scripts")
 RECIPES = ("imdb", "multi30k", "multi30k_attention", "tinyshakespeare")
 SIDES = ["plain float32", "ours float32", "plain bf16", "ours bf16", "recipe bf16"]

@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 from lstm_readout.data.batches import moved
 from whole.test_cuda import CASES
 
+pytestmark = pytest.mark.slow  # devices do not depend on torch's version, and the imitation does
+
 ATEN = torch.ops.aten
 OTHER = torch.device("meta")
 BETWEEN = (ATEN._to_copy.default, ATEN.copy_.default)  # copies from one to the other
