@@ -14,7 +14,8 @@ from lstm_readout.commands.evaluate import main as evaluate
 from lstm_readout.commands.train import main as train
 from lstm_readout.data.batches import ClassifyBatch
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.report.card import corpus_hash, corpus_of, split_hash, unit_of, without_folders
+from lstm_readout.data.row_hashes import corpus_hash, split_hash
+from lstm_readout.report.card import corpus_of, unit_of, without_folders
 from lstm_readout.tokenizer import Vocabulary
 
 ROLES = {"text": "text", "label": "label"}

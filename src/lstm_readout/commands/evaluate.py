@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning import Trainer
 
 from lstm_readout.commands.measure import measure
 from lstm_readout.config.arguments import with_task_of_checkpoint
+from lstm_readout.config.as_in_run import as_in_run
 from lstm_readout.config.build import load
 from lstm_readout.config.build_trainer import bare_trainer
+from lstm_readout.config.data_of_run import on_data_of_run
 from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.data.batches import WrittenBatch
 from lstm_readout.data.module import TextDataModule
@@ -22,14 +26,17 @@ from lstm_readout.inference.classify import ClassifierEnsemble, DocumentClassifi
 from lstm_readout.inference.decoding import with_int8
 from lstm_readout.inference.pipeline import listed
 from lstm_readout.inference.translate import with_others
-from lstm_readout.models.checkpoint import Checkpoint
+from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
 from lstm_readout.report.card import card_of
 from lstm_readout.report.console import print_table
 from lstm_readout.report.data_report import print_report
 from lstm_readout.report.json_writer import write_json
 from lstm_readout.tasks.base import Task
 from lstm_readout.tasks.classify import ClassifyTask
+from lstm_readout.tasks.scored_as import machine_of
 from lstm_readout.training.trainer import quiet_lightning
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None:
@@ -40,6 +47,9 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
         checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     quiet_lightning()
+    checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
+    overrides = list(HydraConfig.get().overrides.task)
+    config, checkpoint = as_in_run(config, checkpoint, overrides)
     task, data = load(config, checkpoint)
     split, int8, paths, output = (config[key] for key in ("split", "int8", "ensemble", "output"))
     if split not in data.columns:
@@ -60,19 +70,32 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
         enable_progress_bar=sys.stdout.isatty(),
         enable_model_summary=False,
     )
+    if not config.get("data"):
+        _tell_differences(task, data, trainer, split)
     metrics = measure(trainer, task, data, (split,))
     print_table(metrics)
     if output is not None:
         write_json(Path(output), metrics)
-        overrides = list(HydraConfig.get().overrides.task)
         card = card_of(task, data, trainer, metrics, config=measured, overrides=overrides)
         write_json(Path(output).with_suffix(".card.json"), card)
 
 
+def _tell_differences(task: Task, data: TextDataModule, trainer: Trainer, split: str) -> None:
+    """Log what besides settings makes this score another than the run's: other rows, another machine."""
+    rows = task.config.get("rows", {})
+    if split in rows and rows[split] != data.held_out_hashes[split]:
+        log.warning("%s: not the rows that the run measured; the data has changed since", split)
+    here, then = machine_of(trainer), task.config.get("machine", {})
+    differences = [f"{key} {here[key]} (the run: {then[key]})" for key in here.keys() & then if here[key] != then[key]]
+    if differences:
+        log.info("the last digits may differ from the run's: %s", ", ".join(sorted(differences)))
+
+
 def _description(config: dict[str, Any], task: Task) -> dict[str, Any]:
     """Return what was measured, and on what: the recipe for the comparability card."""
-    recipe = task.config | {"model": task.model.arguments, "data": config.get("data") or task.config.get("data")}
-    recipe |= {key: config[key] for key in ("task", "split", "int8", "ensemble")}
+    recipe = {key: value for key, value in task.config.items() if key not in ("machine", "rows")}  # of the run
+    recipe |= {"model": task.model.arguments, "data": config.get("data") or task.config.get("data")}
+    recipe |= {key: config[key] for key in ("task", "trainer", "split", "int8", "ensemble")}
     if config["ensemble"]:  # a path means nothing on another machine
         recipe["ensemble"] = [sha256(Path(path).read_bytes()).hexdigest() for path in listed(config["ensemble"])]
     return recipe
@@ -91,7 +114,7 @@ def _join(task: Task, data: TextDataModule, paths: Sequence[str]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and evaluate."""
     arguments, checkpoint = with_task_of_checkpoint(sys.argv[1:] if arguments is None else arguments, "task")
-    hydra_main(evaluate, config_name="evaluate", arguments=arguments, checkpoint=checkpoint)
+    hydra_main(evaluate, config_name="evaluate", arguments=on_data_of_run(arguments), checkpoint=checkpoint)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def build_task(config: Mapping[str, Any], data: TextDataModule, resumed: Mapping
     """
     task_class = task_class_of(config)
     model = instantiate(config["model"], **task_class.sizes(data.vocabulary))
-    saved = {key: config[key] for key in ("data", "tokenizer", "seed")}
+    saved = {key: config[key] for key in ("data", "tokenizer", "seed", "task")}
     saved |= initialize(config, instantiate(config.get("vectors")), task_class, model, data, resumed)
     return instantiate(
         config["task"],

@@ -21,6 +21,7 @@ from lstm_readout.data.cache import cached, fingerprint
 from lstm_readout.data.corpus import Corpus, Role
 from lstm_readout.data.encoding import Encoded, columns_of, encode_again, encode_corpus, fit_vocabulary
 from lstm_readout.data.loaders import Batching, Loaders, check_positive
+from lstm_readout.data.row_hashes import split_hash
 from lstm_readout.data.samplers import POOL, START, Position
 from lstm_readout.data.streaming import StreamedCorpus
 from lstm_readout.data.windows import checked_stream
@@ -171,6 +172,11 @@ class TextDataModule(LightningDataModule):
     def texts(self) -> dict[str, Dataset]:
         """Split -> rows with one string column per role."""
         return {split: rows.select_columns(list(self.roles)) for split, rows in self.encoded.splits.items()}
+
+    @cached_property
+    def held_out_hashes(self) -> dict[str, str]:
+        """Validation and test, where there are such splits -> the SHA-256 of their rows (see ``split_hash``)."""
+        return {split: split_hash(rows) for split, rows in self.texts.items() if split != "train"}
 
     @property
     def vocabulary(self) -> Vocabulary:

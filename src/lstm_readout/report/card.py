@@ -10,16 +10,16 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import lightning
 import torch
-from datasets import Dataset
 from lightning import Trainer
 
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.data.row_hashes import corpus_hash, split_hash
 from lstm_readout.tasks.base import Task
 from lstm_readout.tokenizer import TextTokenizer
 
@@ -96,27 +96,6 @@ def corpus_of(data: TextDataModule) -> dict[str, Any]:
     return corpus
 
 
-def split_hash(rows: Dataset) -> str:
-    """Return the SHA-256 of all rows, in order.
-
-    Each row is its cells in the order of the columns; each cell is the number of its UTF-8 bytes, as 8 bytes
-    little-endian, then these bytes.
-    """
-    digest = hashlib.sha256()
-    for row in _rows(rows):
-        digest.update(row)
-    return digest.hexdigest()
-
-
-def corpus_hash(splits: Mapping[str, Dataset]) -> str:
-    """Return the SHA-256 of the sorted SHA-256 of every row of every split.
-
-    It does not depend on which rows a seed holds out.
-    """
-    digests = sorted(hashlib.sha256(row).digest() for rows in splits.values() for row in _rows(rows))
-    return hashlib.sha256(b"".join(digests)).hexdigest()
-
-
 def tokenizer_of(tokenizer: TextTokenizer) -> dict[str, Any]:
     """Return its kind, its number of ids, and the hash of its form in a checkpoint."""
     saved = json.dumps(tokenizer.to_dict(), sort_keys=True, ensure_ascii=False)
@@ -166,10 +145,3 @@ def without_folders(value: Any) -> Any:
 
 def _columns(data: TextDataModule) -> dict[str, str]:
     return {role: data.corpus.columns.get(role) or role for role in data.roles}
-
-
-def _rows(rows: Dataset) -> Iterator[bytes]:
-    """Yield the bytes of each row; columns are read whole, because iterating over one of `datasets` is slow."""
-    for row in zip(*(rows[name][:] for name in rows.column_names), strict=True):
-        cells = [cell.encode() for cell in row]
-        yield b"".join(len(cell).to_bytes(8, "little") + cell for cell in cells)

@@ -27,6 +27,7 @@ from lstm_readout.data.module import TextDataModule, data_of
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.models.checkpoint import Checkpoint, hyper_parameters, read_checkpoint
 from lstm_readout.tasks.means import RunningMean, Stage
+from lstm_readout.tasks.scored_as import scored_as
 from lstm_readout.tokenizer import Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
 from lstm_readout.training.optimizers import adamw
@@ -205,7 +206,8 @@ class Task(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the checkpoint self-contained."""
-        checkpoint["hyper_parameters"] = hyper_parameters(self.name, self.model.arguments, self.vocabulary, self.config)
+        config = self.config | scored_as(self.trainer)
+        checkpoint["hyper_parameters"] = hyper_parameters(self.name, self.model.arguments, self.vocabulary, config)
 
     @classmethod
     def load_from_checkpoint(  # pyright: ignore[reportIncompatibleMethodOverride]

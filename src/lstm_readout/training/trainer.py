@@ -42,7 +42,7 @@ class Trainer(lightning.Trainer):
         device = device_type(options.get("accelerator", "auto"))
         if precision == "auto":
             precision = _chosen(device)
-        elif device == "cpu" and str(precision) in _BFLOAT16_ON_CPU and not _cpu_runs_bfloat16():
+        elif not can_compute_in(precision, device):
             raise UserError(
                 f"trainer.precision={precision}: this processor has no bfloat16 LSTM. Set trainer.precision=32-true."
             )
@@ -95,6 +95,12 @@ def has_bfloat16(device: str) -> bool:
     is_x86 = torch.backends.cpu.get_cpu_capability().startswith(("AVX", "DEFAULT"))
     native = any(ask() for ask in asked if ask is not None) if is_x86 else True
     return native and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _cpu_runs_bfloat16()
+
+
+def can_compute_in(precision: Any, accelerator: Any) -> bool:
+    """Return whether the device that Lightning takes for ``accelerator`` has an LSTM in this precision."""
+    on_cpu = device_type(accelerator) == "cpu"
+    return not (on_cpu and str(precision) in _BFLOAT16_ON_CPU) or _cpu_runs_bfloat16()
 
 
 def _chosen(device: str) -> str:
