@@ -17,8 +17,8 @@ from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.errors import UserError
 from lstm_readout.inference import TextGenerator, Translator
 from lstm_readout.inference.pipeline import Pipeline
-from lstm_readout.inference.translate import as_values
-from lstm_readout.models.checkpoint import Checkpoint
+from lstm_readout.inference.translate import as_values, search_of
+from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
 
 
 def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None:
@@ -35,7 +35,10 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
     _check_of_one_text(config, texts)
     options = {"int8": True} if config["int8"] else {}  # a pipeline of another project may not take it
     load = instantiate(config["pipeline"])
-    model: Pipeline = load(checkpoint or config["checkpoint"], device=config["device"], **options)
+    checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
+    model: Pipeline = load(checkpoint, device=config["device"], **options)
+    if isinstance(model, Translator):
+        _tell_departures(model, checkpoint)
     if isinstance(model, Translator) and config.get("attention_map") is not None:
         _draw(model, texts[0], config)
     lines = model.lines(texts)
@@ -51,6 +54,13 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
     else:
         for line in lines:
             print(line)
+
+
+def _tell_departures(model: Translator, checkpoint: Checkpoint) -> None:
+    """Say which settings of the search are not the run's; not in the log, which goes where the translations go."""
+    for key, value in search_of(checkpoint).items():
+        if getattr(model, key) != value:
+            print(f"{key}={getattr(model, key)}: the run decoded with {value}", file=sys.stderr)
 
 
 def _texts(config: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ from lstm_readout.inference.decoding import (
 )
 from lstm_readout.inference.pipeline import Pipeline, check_texts, listed, packed_batches
 from lstm_readout.models.attentive_decoder import AttentiveDecoder
-from lstm_readout.models.checkpoint import Checkpoint
+from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.decoder_state import with_memory
 from lstm_readout.nn.packed import to_device
@@ -35,10 +35,10 @@ from lstm_readout.tokenizer.ragged import Ragged, pack
 
 
 class _Search(TypedDict, total=False):
-    """How a ``Translator`` searches; see its arguments."""
+    """How a ``Translator`` searches; see its arguments. None: as the test split of the run was decoded."""
 
-    beam_size: int
-    length_penalty: float
+    beam_size: int | None
+    length_penalty: float | None
     n_best: int | None
 
 
@@ -110,17 +110,21 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
         Args:
             path, device, int8: see ``Pipeline.load``.
             ensemble: further checkpoints, which decode as one with the first; see ``Ensemble``.
-            options: those of the class.
+            options: those of the class. Without ``beam_size`` and ``length_penalty`` it decodes as the first
+                checkpoint's run decoded its test split, in float32; where the checkpoint says nothing, greedily.
 
         Raises:
             UserError: as ``Pipeline.load`` and ``with_others``.
         """
         if int8 and ensemble:
             raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
-        model, vocabulary = cls.read(path, device, int8=int8)
+        checkpoint = read_checkpoint(path, cls.task)
+        model, vocabulary = cls.read(checkpoint, device, int8=int8)
         if ensemble:
             model = with_others(model, vocabulary, ensemble).to(device)
-        return cls(model, vocabulary, **options)
+        search = search_of(checkpoint)
+        search |= {key: value for key, value in options.items() if value is not None}
+        return cls(model, vocabulary, **search)
 
     def __call__(self, texts: Sequence[str], max_length: int | None = None) -> list[str]:
         """Translate each text, up to ``max_length`` tokens; None: twice those of the source plus 20."""
@@ -212,6 +216,12 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
         else:
             for translations in self.best(texts, self.n_best):
                 yield json.dumps({"translations": [as_values(one) for one in translations]}, ensure_ascii=False)
+
+
+def search_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return ``beam_size`` and ``length_penalty`` of the run's test split; nothing for a run that did not save them."""
+    saved = checkpoint.config.get("task", {})
+    return {key: saved[key] for key in ("beam_size", "length_penalty") if key in saved}
 
 
 def as_values(translation: Translation) -> dict[str, str | float]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 
-from lstm_readout.data.module import TextDataModule, data_of
+from lstm_readout.data.module import data_of
 
 
 def scored_as(trainer: Trainer) -> dict[str, Any]:
