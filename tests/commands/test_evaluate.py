@@ -173,8 +173,27 @@ def test_a_checkpoint_that_does_not_say_how_it_was_scored_is_scored_by_default(r
     capsys.readouterr()
     assert scores_again() == scores("greedy/metrics.json")
     assumed = "assumed: task.beam_size=1, task.length_penalty=0.0, trainer.precision=32-true\n"
-    assert f"checkpoint: an earlier version wrote it, without how it was scored; {assumed}" in capsys.readouterr().out
+    assert f"checkpoint: it does not say how its run was scored; {assumed}" in capsys.readouterr().out
     assert Translator.load("run/checkpoints/best.ckpt").beam_size == 1
+
+
+def test_a_checkpoint_names_no_class_to_build(run):
+    run(*RUNS["classify"])
+    content = torch.load("run/checkpoints/best.ckpt", weights_only=True)
+    config, call = content["hyper_parameters"]["config"], {"_target_": "os.mkdir", "_args_": ["made"]}
+    config["trainer"] = {"profiler": call, "precision": call, "limit_test_batches": call}
+    config["data"] |= {"name": "sample", "_target_": "os.mkdir"}
+    torch.save(content, "run/checkpoints/best.ckpt")
+    assert scores_again("data.batch_size=5") == scores("run/metrics.json")
+    assert not Path("made").exists()
+
+
+def test_a_split_that_is_none_is_refused(run, capsys):
+    run(*RUNS["classify"])
+    with pytest.raises(SystemExit) as stop:
+        evaluate([BEST, "split=dev"])
+    assert stop.value.code == 2
+    assert "error: split: there is no 'dev' here. Valid: train, validation, test.\n" in capsys.readouterr().err
 
 
 def test_predict_and_a_loaded_translator_search_as_the_run_did(run, capsys):

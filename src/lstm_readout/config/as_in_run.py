@@ -42,12 +42,13 @@ def as_in_run(
     run = checkpoint.config
     if "task" not in run or "trainer" not in run:
         assumed = ", ".join(f"{key}={_shown(value)}" for key, value in leaves(dict(config)) if key in _ASSUMED)
-        log.info("checkpoint: an earlier version wrote it, without how it was scored; assumed: %s", assumed)
+        log.info("checkpoint: it does not say how its run was scored; assumed: %s", assumed)
         return dict(config), checkpoint
     given = {override.lstrip("+~").partition("=")[0] for override in overrides}
     task = _merged(config["task"], run["task"], "task", given)
     trainer = _merged(config["trainer"], _of_trainer(config, run["trainer"]), "trainer", given)
-    _tell_limit(_LIMITS[config["split"]], trainer, config["trainer"])
+    if config["split"] in _LIMITS:
+        _tell_limit(_LIMITS[config["split"]], trainer, config["trainer"])
     return {**config, "task": task, "trainer": trainer}, checkpoint
 
 
@@ -60,12 +61,16 @@ def _with_data(checkpoint: Checkpoint, changes: Mapping[str, Any]) -> Checkpoint
 
 
 def _of_trainer(config: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the run's settings of the trainer that are possible on this device, and meant for this data."""
-    saved = {key: value for key, value in saved.items() if not (config.get("data") and key in _LIMITS.values())}
-    if can_compute_in(saved["precision"], config["trainer"]["accelerator"]):
-        return saved
-    log.warning("trainer.precision=32-true: the run had %s, which this device cannot compute in", saved["precision"])
-    return saved | {"precision": "32-true"}
+    """Return the run's settings of the trainer that are possible on this device, and meant for this data.
+
+    The trainer is instantiated, so nothing that could name a class is taken from the file.
+    """
+    wanted = ("precision",) if config.get("data") else ("precision", *_LIMITS.values())
+    kept = {key: saved[key] for key in wanted if type(saved.get(key)) in (str, int, float)}
+    if can_compute_in(kept.get("precision"), config["trainer"]["accelerator"]):
+        return kept
+    log.warning("trainer.precision=32-true: the run had %s, which this device cannot compute in", kept["precision"])
+    return kept | {"precision": "32-true"}
 
 
 def _merged(values: Mapping[str, Any], saved: Mapping[str, Any], path: str, given: Collection[str]) -> dict[str, Any]:

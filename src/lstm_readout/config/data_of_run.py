@@ -34,7 +34,6 @@ def with_changes(saved: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
     Raises:
         UserError: a key or value is not valid.
     """
-    target = f"{TextDataModule.__module__}.{TextDataModule.__name__}"  # never the class that a file names
-    changed = OmegaConf.merge(dict(saved), dict(changes), {"_target_": target})
-    check_targets(DictConfig({"data": changed}))
-    return plain_values(DictConfig(changed), resolve=False)
+    target = f"{TextDataModule.__module__}.{TextDataModule.__name__}"
+    check_targets(DictConfig({"data": {**changes, "_target_": target}}))  # not the saved ones: they may name any class
+    return plain_values(DictConfig(OmegaConf.merge(dict(saved), dict(changes))), resolve=False)
