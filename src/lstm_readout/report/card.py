@@ -28,6 +28,7 @@ UNITS = {  # by the end of a metric's name
     "accuracy": "share of the rows, 0 to 1",
     "macro_f1": "0 to 1",
     "bleu": "0 to 100, cased, detokenised",
+    "bleu_lowercase": "0 to 100, lower-cased, detokenised",
     "chrf": "0 to 100, cased, detokenised",
     "perplexity": "exp of the loss",
     "share": "share of the tokens, 0 to 1",

@@ -62,6 +62,7 @@ class Task(LightningModule):
     roles: ClassVar[Mapping[str, Role]]
     batch_type: ClassVar[type]
     model_type: ClassVar[Callable[..., nn.Module]]
+    judged_by: ClassVar[str] = "loss"  # the metric that is compared with baselines; any but a loss is better if higher
     embeddings: ClassVar[Mapping[str, str]] = {}  # text role -> path of its nn.Embedding in the model
     model: Any  # the nn.Module; its type differs per task
 
@@ -124,8 +125,13 @@ class Task(LightningModule):
         """Return final metrics that need the data as well as ``metrics``: units, signatures."""
         return {}
 
-    def baselines(self, data: TextDataModule) -> dict[str, float]:
-        """Return scores of methods without an LSTM: name and metric -> score on the test (else validation) split."""
+    def baselines(self, data: TextDataModule, *, full: bool = False) -> dict[str, Any]:
+        """Return scores of methods without an LSTM on the test (else validation) split, as ``<method>_<metric>``.
+
+        Args:
+            data: has a training split.
+            full: use all of it, however large; otherwise as much as takes under a minute, with a ``<method>_note``.
+        """
         return {}
 
     # What Lightning calls

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, cast
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics import MeanMetric, Metric
@@ -19,7 +20,8 @@ from lstm_readout.errors import UserError
 from lstm_readout.models.classify import Classifier
 from lstm_readout.tasks.adversarial import adversarial_loss
 from lstm_readout.tasks.base import Stage, Task
-from lstm_readout.tasks.metrics.baselines import bag_of_words_accuracy, majority_accuracy
+from lstm_readout.tasks.metrics.baselines import majority_accuracy, timed
+from lstm_readout.tasks.metrics.ngram_classifier import LabelledTexts, ngram_accuracy
 from lstm_readout.tokenizer import Vocabulary
 
 
@@ -36,6 +38,7 @@ class ClassifyTask(Task):
     """
 
     name = "classify"
+    judged_by = "accuracy"
     roles: ClassVar[Mapping[str, Role]] = {"text": "text", "label": "label"}
     batch_type = ClassifyBatch
     model_type = Classifier
@@ -84,21 +87,20 @@ class ClassifyTask(Task):
         expression, sentence = readout.text(readout.expression), readout.text(readout.sentence)
         return f"this task reads {expression}: {sentence}; (batch, features) = {shape}"
 
-    def baselines(self, data: TextDataModule) -> dict[str, float]:
-        """Return the accuracy of the most frequent label and of a linear model on word counts."""
-        train, held_out = data.columns["train"], data.columns.get("test", data.columns.get("validation"))
-        if held_out is None:
+    def baselines(self, data: TextDataModule, *, full: bool = False) -> dict[str, Any]:
+        """Return the accuracy of the most frequent label, and of linear models of words and of word n-grams.
+
+        They read the original texts, whatever tokens the model reads.
+        """
+        split = "test" if "test" in data.columns else "validation"
+        if split not in data.columns:
             return {}
-        return {
-            "majority_accuracy": majority_accuracy(train["label"], held_out["label"]),
-            "bag_of_words_accuracy": bag_of_words_accuracy(
-                train["text"],
-                train["label"],
-                held_out["text"],
-                held_out["label"],
-                self.model.arguments["vocab_size"],
-            ),
-        }
+        train, held_out = (
+            LabelledTexts(data.texts[name]["text"][:], np.asarray(data.columns[name]["label"]))
+            for name in ("train", split)
+        )
+        majority = {"majority_accuracy": majority_accuracy(train.labels, held_out.labels)}
+        return majority | timed("ngram", partial(ngram_accuracy, train, held_out, full=full))
 
     def _metrics(self, stage: Stage) -> dict[str, Metric]:
         return cast(dict[str, Metric], self.measures[stage])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -19,8 +20,8 @@ from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.nn.lstm import LSTMState
 from lstm_readout.tasks.base import Stage, Task, text_of
 from lstm_readout.tasks.means import SplitMeans
-from lstm_readout.tasks.metrics.baselines import unigram_loss
-from lstm_readout.tasks.metrics.kneser_ney import KneserNeyTrigrams, too_large
+from lstm_readout.tasks.metrics.baselines import timed, unigram_loss
+from lstm_readout.tasks.metrics.kneser_ney import kneser_ney_loss
 from lstm_readout.tasks.metrics.perplexity import (
     DynamicEvaluation,
     at_work,
@@ -160,23 +161,20 @@ class GenerateTask(Task):
                 more["loss_dynamic"] = dynamic_loss(self.model, rows, self.dynamic_evaluation, device)
         return more
 
-    def baselines(self, data: TextDataModule) -> dict[str, float]:
-        """Return the perplexity of token frequencies, and of smoothed trigram counts."""
-        train, held_out = text_of(data.columns["train"]), data.columns.get("test", data.columns.get("validation"))
-        if held_out is None:
-            return {}
-        text, size = text_of(held_out), self.model.arguments["vocab_size"]
-        losses = {"unigram": unigram_loss(train, text, size)}
-        reason = too_large(len(train.values) + len(text.values), size)
-        if reason is None:
-            trigrams = KneserNeyTrigrams(ScoredRows.of(train, data.carry_state), size)
-            losses["trigram"] = trigrams.loss(ScoredRows.of(text, data.carry_state))
+    def baselines(self, data: TextDataModule, *, full: bool = False) -> dict[str, Any]:
+        """Return the perplexity of token frequencies, and of smoothed n-grams: of the same tokens as the model's."""
+        rows = {split: ScoredRows.of(text_of(columns), data.carry_state) for split, columns in data.columns.items()}
+        size, validation = self.model.arguments["vocab_size"], rows.get("validation")
+        if "test" in rows:
+            held_out = rows["test"]
+        elif validation is not None:
+            held_out, validation = validation, None  # what is scored chooses no order
         else:
-            log.info("baseline/trigram_perplexity is left out: %s", reason)
-        scores = {}
-        for name, loss in losses.items():
-            scores |= {f"{name}_loss": loss, f"{name}_perplexity": math.exp(min(loss, 700))}
-        return scores
+            return {}
+        loss = unigram_loss(rows["train"], held_out, size)
+        unigram = {"unigram_loss": loss, "unigram_perplexity": math.exp(min(loss, 700))}
+        count = partial(kneser_ney_loss, rows["train"], validation, held_out, size, full=full)
+        return unigram | timed("kneser_ney", count)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the carried training state, so that a run stopped inside an epoch resumes exactly."""

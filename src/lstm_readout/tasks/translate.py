@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from sacrebleu.metrics.bleu import BLEU
@@ -22,7 +23,8 @@ from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.tasks.base import Stage, Task
 from lstm_readout.tasks.means import SplitMeans
-from lstm_readout.tasks.metrics.baselines import copy_source_bleu
+from lstm_readout.tasks.metrics.baselines import bleu_of, timed
+from lstm_readout.tasks.metrics.nearest_source import Pairs, nearest_source_bleu
 from lstm_readout.tasks.metrics.torchtext_bleu import require_bleu, torchtext_bleu
 from lstm_readout.tokenizer import Vocabulary
 
@@ -44,6 +46,7 @@ class TranslateTask(Task):
     """
 
     name = "translate"
+    judged_by = "bleu"
     roles: ClassVar[Mapping[str, Role]] = {"source": "text", "target": "text"}
     batch_type = TranslateBatch
     model_type = Seq2Seq
@@ -94,7 +97,10 @@ class TranslateTask(Task):
         self.pairs.extend(zip(translations, batch.references, strict=True))
 
     def measured(self, stage: Stage) -> dict[str, float]:
-        """Return loss and perplexity over target tokens, and corpus BLEU and chrF (sacreBLEU's defaults)."""
+        """Return loss and perplexity over target tokens, and corpus BLEU and chrF (sacreBLEU's defaults).
+
+        ``bleu_lowercase`` is for comparison with papers that report lower-cased BLEU.
+        """
         loss = self.measures.take(stage)
         translations, references = zip(*_of_all_processes(self.pairs), strict=True)
         self.pairs = []
@@ -102,7 +108,8 @@ class TranslateTask(Task):
         return {
             "loss": loss,
             "perplexity": math.exp(min(loss, 700)),
-            "bleu": BLEU().corpus_score(translations, [references]).score,
+            "bleu": bleu_of(translations, references),
+            "bleu_lowercase": BLEU(lowercase=True).corpus_score(translations, [references]).score,
             "chrf": CHRF().corpus_score(translations, [references]).score,
             **({"torchtext_bleu": torchtext_bleu(translations, references)} if with_torchtext else {}),
         }
@@ -122,18 +129,22 @@ class TranslateTask(Task):
         return f"{message}, and the softmax reads it again at every step" if self.model.looks_back else message
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Return sacreBLEU's signature, without which a BLEU cannot be compared (Post 2018)."""
-        bleu, chrf = BLEU(), CHRF()
-        bleu.corpus_score(["a"], [["a"]])
-        chrf.corpus_score(["a"], [["a"]])
-        return {"bleu_signature": str(bleu.get_signature()), "chrf_signature": str(chrf.get_signature())}
+        """Return sacreBLEU's signatures, without which a BLEU cannot be compared (Post 2018)."""
+        scorers = {"bleu": BLEU(), "bleu_lowercase": BLEU(lowercase=True), "chrf": CHRF()}
+        for scorer in scorers.values():
+            scorer.corpus_score(["a"], [["a"]])
+        return {f"{name}_signature": str(scorer.get_signature()) for name, scorer in scorers.items()}
 
-    def baselines(self, data: TextDataModule) -> dict[str, float]:
-        """Return the BLEU of the untranslated source."""
-        held_out = data.texts.get("test", data.texts.get("validation"))
-        return (
-            {} if held_out is None else {"copy_source_bleu": copy_source_bleu(held_out["source"], held_out["target"])}
+    def baselines(self, data: TextDataModule, *, full: bool = False) -> dict[str, Any]:
+        """Return the BLEU of the untranslated source, and of the translation of the nearest training source."""
+        split = "test" if "test" in data.texts else "validation"
+        if split not in data.texts:
+            return {}
+        train, held_out = (
+            Pairs(data.texts[name]["source"][:], data.texts[name]["target"][:]) for name in ("train", split)
         )
+        copied = {"copy_source_bleu": bleu_of(held_out.sources, held_out.targets)}
+        return copied | timed("nearest_source", partial(nearest_source_bleu, train, held_out, full=full))
 
 
 def _of_all_processes(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:

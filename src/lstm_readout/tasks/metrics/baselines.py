@@ -1,74 +1,38 @@
-"""Baselines without an LSTM: encoded columns go in, the score of a trivial model comes out.
+"""The simplest baselines, and the clock of all: splits go in, the score of a method without an LSTM comes out.
 
-A trained model's score means little without them.
+A trained model's score means little without them. Stronger ones: ``ngram_classifier.py``, ``kneser_ney.py``,
+``nearest_source.py``.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sacrebleu.metrics.bleu import BLEU
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from lstm_readout.tokenizer.ragged import Ragged
+from lstm_readout.tasks.metrics.predictions import ScoredRows
 
 
-def majority_accuracy(train_labels: Any, labels: Any) -> float:
+def timed(method: str, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a method measured, and ``<method>_seconds``: what it took."""
+    began = time.perf_counter()
+    return {**measure(), f"{method}_seconds": time.perf_counter() - began}
+
+
+def majority_accuracy(train_labels: np.ndarray, labels: np.ndarray) -> float:
     """Return the accuracy of always predicting the training split's most frequent label."""
-    return float(np.mean(np.asarray(labels) == np.bincount(train_labels).argmax()))
+    return float(np.mean(labels == np.bincount(train_labels).argmax()))
 
 
-def bag_of_words_accuracy(
-    train_text: Any, train_labels: Any, text: Any, labels: Any, vocab_size: int, *, penalty: float = 1e-4
-) -> float:
-    """Return the accuracy of a linear model on the set of words in a text, in any order.
-
-    Multinomial logistic regression on binary features scaled to unit length, L2 penalty, fitted by L-BFGS.
-    """
-    features, held_out = _features(train_text, vocab_size), _features(text, vocab_size)
-    classes = int(np.max(train_labels)) + 1
-    targets = torch.tensor(np.asarray(train_labels))  # a copy: labels may be memory-mapped
-    weight = torch.zeros(vocab_size, classes, requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = cross_entropy(features @ weight + bias, targets) + penalty * weight.square().sum()
-        loss.backward()
-        return float(loss.detach())
-
-    optimizer.step(closure)
-    with torch.no_grad():
-        predicted = (held_out @ weight + bias).argmax(-1).numpy()
-    return float(np.mean(predicted == np.asarray(labels)))
-
-
-def unigram_loss(train_text: Any, text: Any, vocab_size: int) -> float:
+def unigram_loss(train: ScoredRows, held_out: ScoredRows, vocab_size: int) -> float:
     """Return the mean loss, nats per token, of training frequencies with one added to each count."""
-    counts = np.bincount(train_text.values, minlength=vocab_size) + 1.0
-    return float(-np.log(counts / counts.sum())[text.values].mean())
+    counts = np.bincount(train.targets, minlength=vocab_size) + 1.0
+    return float(-np.log(counts / counts.sum())[held_out.targets].mean())
 
 
-def copy_source_bleu(sources: list[str], targets: list[str]) -> float:
-    """Return the BLEU of returning the source untranslated."""
-    return BLEU().corpus_score(list(sources), [list(targets)]).score
-
-
-def _features(column: Ragged, vocab_size: int) -> Tensor:
-    """Return a sparse (rows, vocab_size) matrix of the tokens in each row, scaled to unit length."""
-    rows = np.repeat(np.arange(len(column.lengths)), column.lengths)
-    cells = np.unique(rows * vocab_size + column.values)
-    rows, tokens = cells // vocab_size, cells % vocab_size
-    counts = np.bincount(rows, minlength=len(column.lengths))
-    values = 1 / np.sqrt(counts[rows])
-    shape = (len(column.lengths), vocab_size)
-    return torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack([rows, tokens])),
-        torch.from_numpy(values.astype(np.float32)),
-        shape,
-        check_invariants=False,
-    ).coalesce()
+def bleu_of(translations: Sequence[str], references: Sequence[str]) -> float:
+    """Return the corpus BLEU of sacreBLEU's defaults: cased, detokenised."""
+    return BLEU().corpus_score(list(translations), [list(references)]).score

@@ -1,6 +1,6 @@
 """Which token is predicted after which: an encoded column goes in, inputs and targets come out, token by token.
 
-Every way to score a split (one long pass, reset states, dynamic evaluation, trigram counts) predicts exactly these
+Every way to score a split (one long pass, reset states, dynamic evaluation, n-gram counts) predicts exactly these
 tokens, so that their losses are comparable.
 """
 
@@ -47,9 +47,11 @@ class ScoredRows(NamedTuple):
         starts = np.repeat(self.offsets[:-1], parts) + place * length
         return self._replace(offsets=np.append(starts, self.offsets[-1]))
 
-    def before(self) -> np.ndarray:
-        """Return the token before each input, (tokens,): ``<bos>`` at the start of a row."""
-        earlier = np.empty_like(self.inputs)
-        earlier[1:] = self.inputs[:-1]
-        earlier[self.offsets[:-1]] = BOS
-        return earlier
+    def split(self, place: int) -> tuple[ScoredRows, ScoredRows]:
+        """Return the first ``place`` predictions and the others; a row cut in two goes on from its last token."""
+        first = np.append(self.offsets[self.offsets < place], place)
+        second = np.concatenate([[place], self.offsets[self.offsets > place]]) - place
+        return (
+            ScoredRows(self.inputs[:place], self.targets[:place], first),
+            ScoredRows(self.inputs[place:], self.targets[place:], second),
+        )
