@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning import seed_everything
 
+from lstm_readout.commands.measure import effort_of
 from lstm_readout.config.build import task_class_of
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
@@ -46,7 +47,8 @@ def begin(config: dict[str, Any]) -> TrainingRun:
 
 
 def _check(config: dict[str, Any]) -> None:
-    """Refuse settings that exclude each other."""
+    """Refuse settings that exclude each other, or that would fail only after the training."""
+    effort_of(config)
     if config.get("find_lr") and config["resume"] is not None:
         raise UserError("find_lr=true needs a new run: leave out resume=.")
     devices, strategy = config["trainer"]["devices"], config["trainer"]["strategy"]

@@ -13,7 +13,8 @@ from lightning import Trainer
 
 from lstm_readout.commands.begin import TrainingRun
 from lstm_readout.commands.hints import print_hints
-from lstm_readout.commands.measure import measure
+from lstm_readout.commands.measure import effort_of, measure
+from lstm_readout.commands.verdict import verdict_on
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.report.console import print_table
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule, seconds: float) -> float | None:
-    """Measure the best checkpoint, write the files of the run, and print table and hints.
+    """Measure the best checkpoint, write the files of the run, and print table, hints and, last, the verdict.
 
     Args:
         run: the run.
@@ -41,7 +42,7 @@ def conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModul
     if run.config["trainer"]["fast_dev_run"]:
         return None
     best = _load_best(run, trainer, task)
-    metrics = measure(trainer, task, data, ("validation", "test"))
+    metrics = measure(trainer, task, data, ("validation", "test"), effort=effort_of(run.config))
     throughput = Throughput.of(trainer)
     metrics |= {"train/tokens_per_second": throughput.tokens_per_second} if throughput else {}
     metrics["train/seconds"] = seconds
@@ -54,6 +55,8 @@ def conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModul
     score = metrics.get(task.monitor)
     if score is not None and not math.isfinite(score):  # a sweeper could not use it either
         raise UserError(f"{task.monitor} is {score}: the training diverged. Try a smaller optimizer.lr.")
+    if (verdict := verdict_on(task, metrics)) is not None:
+        log.log(logging.INFO if verdict.beats else logging.WARNING, "%s", verdict.line)
     return score
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 
-from lstm_readout.commands.measure import measure
+from lstm_readout.commands.measure import effort_of, measure
 from lstm_readout.config.arguments import with_task_of_checkpoint
 from lstm_readout.config.as_in_run import as_in_run
 from lstm_readout.config.build import load
@@ -47,6 +47,7 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
         checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     quiet_lightning()
+    effort = effort_of(config)
     checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
     overrides = list(HydraConfig.get().overrides.task)
     config, checkpoint = as_in_run(config, checkpoint, overrides)
@@ -72,7 +73,7 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
     )
     if not config.get("data"):
         _tell_differences(task, data, trainer, split)
-    metrics = measure(trainer, task, data, (split,))
+    metrics = measure(trainer, task, data, (split,), effort=effort)
     print_table(metrics)
     if output is not None:
         write_json(Path(output), metrics)

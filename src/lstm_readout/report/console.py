@@ -19,7 +19,7 @@ class ConsoleHandler(logging.Handler):
 
 
 def print_table(metrics: Mapping[str, Any]) -> None:
-    """Print validation next to test, then baselines, the ceiling, size and speed."""
+    """Print validation next to test, then baselines and their time, the ceiling, size and speed."""
     table = Table(box=None, pad_edge=False)
     for heading in ("metric", "validation", "test"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -28,10 +28,11 @@ def print_table(metrics: Mapping[str, Any]) -> None:
     for name in dict.fromkeys(names):
         table.add_row(name, _number(metrics.get(f"val/{name}")), _number(metrics.get(f"test/{name}")))
     held_out = "test" if any(key.startswith("test/") for key in metrics) else "validation"
-    for key, value in metrics.items():
-        if key.startswith("baseline/") or key == "ceiling":
+    for key, value in numbers.items():
+        if key == "ceiling" or (key.startswith("baseline/") and key.endswith(tuple(f"_{name}" for name in names))):
             cells = {"validation": "", "test": ""} | {held_out: _number(value)}
-            table.add_row(key.replace("/", ": "), cells["validation"], cells["test"], style="dim")
+            name = key.replace("/", ": ") + _time(metrics.get(f"{key.rpartition('_')[0]}_seconds"))
+            table.add_row(name, cells["validation"], cells["test"], style="dim")
     get_console().print(table)
     cost = f"{metrics['parameters']:,} parameters"
     if "train/seconds" in metrics:
@@ -43,3 +44,7 @@ def print_table(metrics: Mapping[str, Any]) -> None:
 
 def _number(value: Any) -> str:
     return "" if value is None else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else f", {seconds:.0f} s"
