@@ -15,7 +15,12 @@ BESIDE = {  # metrics shown next to the one that a task is judged by
     "translate": ["chrf"],
     "generate": ["perplexity", "bits_per_character", "bits_per_byte"],
 }
-BASELINES = {"copy source": "untranslated source"}
+BASELINES = {
+    "copy source": "untranslated source",
+    "nearest source": "nearest training source",
+    "ngram": "word n-grams",
+    "kneser ney": "Kneser-Ney n-grams",
+}
 CORES = {1: "one CPU core", 2: "two CPU cores"}
 DIGITS = {"accuracy": 3, "macro_f1": 3, "bleu": 1, "chrf": 1, "loss": 3, "perplexity": 2}
 OTHER_DIGITS = 3  # bits per something

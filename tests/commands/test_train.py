@@ -1,6 +1,7 @@
 """Whole runs, from the command line's words to the files they leave."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -14,12 +15,27 @@ SMALL = ["data.max_rows=150", "trainer.max_epochs=2", "model.hidden_size=16", "m
 METRICS = {
     "classify": {"loss", "accuracy", "macro_f1"},
     "generate": {"loss", "perplexity", "bits_per_token", "bits_per_byte", "bits_per_character", "unk_share"},
-    "translate": {"loss", "perplexity", "bleu", "chrf", "bleu_signature", "chrf_signature"},
+    "translate": {
+        "loss",
+        "perplexity",
+        "bleu",
+        "bleu_lowercase",
+        "chrf",
+        *(f"{name}_signature" for name in ("bleu", "bleu_lowercase", "chrf")),
+    },
 }
 BASELINES = {
-    "classify": {"majority_accuracy", "bag_of_words_accuracy"},
-    "generate": {"unigram_loss", "unigram_perplexity", "trigram_loss", "trigram_perplexity"},
-    "translate": {"copy_source_bleu"},
+    "classify": {
+        "majority_accuracy",
+        "bag_of_words_accuracy",
+        *(f"ngram_{name}" for name in ("accuracy", "order", "penalty", "seconds")),
+    },
+    "generate": {
+        "unigram_loss",
+        "unigram_perplexity",
+        *(f"kneser_ney_{name}" for name in ("loss", "perplexity", "order", "seconds")),
+    },
+    "translate": {"copy_source_bleu", "nearest_source_bleu", "nearest_source_seconds"},
 }
 
 
@@ -59,6 +75,22 @@ def test_a_run_leaves_its_evidence(task, capsys):
     told = capsys.readouterr().out
     assert {"classify": "h_n[-1]", "generate": "output", "translate": "(h_n, c_n)"}[task] in told
     assert f"predict checkpoint={folder}/checkpoints/best.ckpt" in told
+    assert re.search(r"\S+ \S+ (beats|does not beat) the strongest baseline, ", told.splitlines()[-1])
+    assert told.splitlines()[-1] in (folder / "train.log").read_text().splitlines()[-1]
+
+
+def test_a_run_without_baselines_has_none_and_judges_nothing(capsys):
+    main(["task=classify", "baselines=off", *SMALL])
+    metrics = json.loads((run_folder("classify") / "metrics.json").read_text())
+    assert not [key for key in metrics if key.startswith("baseline/")]
+    assert "baseline" not in capsys.readouterr().out
+
+
+def test_an_unknown_value_of_baselines_is_refused_before_training(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["task=classify", "baselines=fulll", *SMALL])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: baselines: got 'fulll'. Did you mean 'full'? Valid: fast, full, off.\n"
 
 
 def test_runs_do_not_overwrite_each_other():

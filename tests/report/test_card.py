@@ -93,7 +93,9 @@ def test_of_a_path_the_folders_are_left_out(given, kept):
         ("test/bits_per_byte", "generate", "bits per byte"),
         ("test/accuracy", "classify", "share of the rows, 0 to 1"),
         ("baseline/copy_source_bleu", "translate", "0 to 100, cased, detokenised"),
+        ("test/bleu_lowercase", "translate", "0 to 100, lower-cased, detokenised"),
         ("train/seconds", "classify", None),
+        ("baseline/kneser_ney_order", "generate", None),
     ],
 )
 def test_every_metric_tells_its_unit(name, task, unit):

@@ -8,7 +8,7 @@ from pathlib import Path
 import tomllib
 
 REPOSITORY = Path(__file__).parents[2]
-NAMES = {"hydra": "hydra-core", "typing_extensions": "typing-extensions"}
+NAMES = {"hydra": "hydra-core", "typing_extensions": "typing-extensions", "sklearn": "scikit-learn"}
 COME_ALONG = {"omegaconf": "hydra-core", "yaml": "hydra-core"}  # the other needs them too
 
 

@@ -19,7 +19,6 @@ def test_documents_begin_anew_and_end_in_eos():
     rows = ScoredRows.of(column_of([[5, 6], [], [7]]), stream=False)
     assert rows.inputs.tolist() == [BOS, 5, 6, BOS, BOS, 7]
     assert rows.targets.tolist() == [5, 6, EOS, EOS, 7, EOS]
-    assert rows.before().tolist() == [BOS, BOS, 5, BOS, BOS, BOS]
     assert rows.offsets.tolist() == [0, 3, 4, 6]
 
 
@@ -27,7 +26,6 @@ def test_a_stream_is_one_row_without_an_end():
     rows = ScoredRows.of(column_of([[5, 6], [], [7]]), stream=True)
     assert rows.inputs.tolist() == [BOS, 5, 6, EOS, EOS]
     assert rows.targets.tolist() == [5, 6, EOS, EOS, 7]
-    assert rows.before().tolist() == [BOS, BOS, 5, 6, EOS]
     assert rows.offsets.tolist() == [0, 5]
 
 
@@ -43,3 +41,15 @@ def test_rows_are_cut_into_windows_none_of_which_crosses_a_row(written, length):
     assert cut.offsets.tolist() == [*expected, rows.offsets[-1]]
     assert np.diff(cut.offsets).min() >= 1
     assert cut.inputs is rows.inputs
+
+
+@given(texts, st.data())
+def test_a_split_keeps_every_prediction_and_its_input(written, data):
+    rows = ScoredRows.of(column_of(written), stream=False)
+    place = data.draw(st.integers(0, len(rows.targets)))
+    first, second = rows.split(place)
+    assert len(first.targets) == place
+    assert np.concatenate([first.targets, second.targets]).tolist() == rows.targets.tolist()
+    assert np.concatenate([first.inputs, second.inputs]).tolist() == rows.inputs.tolist()
+    borders = [*first.offsets.tolist(), *(second.offsets + place).tolist()]
+    assert set(borders) == {*rows.offsets.tolist(), place}

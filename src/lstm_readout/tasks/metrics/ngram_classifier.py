@@ -19,7 +19,7 @@ from lstm_readout.tasks.metrics.word_ngrams import ngram_presence
 
 LONGEST = 3  # words
 _PENALTIES = tuple(10.0 ** (-exponent / 2) for exponent in range(-3, 7))  # from strong to weak
-_FOLDS = 5
+_FOLDS = 3
 _PASSES = 30  # of liblinear over the texts; 200 give the same accuracies
 # baselines=fast: under a minute on one core
 _FITTED = 300_000_000  # training characters, times the number of yes-no questions and 3
@@ -132,7 +132,7 @@ def _choose(order: int, features: csr_matrix, labels: np.ndarray) -> _Choice:
 
 
 def _cross_validated(features: csr_matrix, labels: np.ndarray, penalty: float) -> Iterator[np.ndarray]:
-    """Yield which of the held-out texts are right: each fifth in turn, or the first alone where there are many."""
+    """Yield which of the held-out texts are right: each third in turn, or the first alone where there are many."""
     fold = np.arange(len(labels)) % _FOLDS
     folds = min(_FOLDS, len(labels)) if features.nnz * _questions(labels) <= _ALL_FOLDS else 1
     for number in range(folds):
