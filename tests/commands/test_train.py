@@ -83,7 +83,9 @@ def test_a_run_without_baselines_has_none_and_judges_nothing(capsys):
     main(["task=classify", "baselines=off", *SMALL])
     metrics = json.loads((run_folder("classify") / "metrics.json").read_text())
     assert not [key for key in metrics if key.startswith("baseline/")]
-    assert "baseline" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "measuring baselines" not in told
+    assert "the strongest baseline" not in told
 
 
 def test_an_unknown_value_of_baselines_is_refused_before_training(capsys):
