@@ -24,6 +24,7 @@ from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.inference.classify import ClassifierEnsemble, DocumentClassifier
 from lstm_readout.inference.decoding import with_int8
+from lstm_readout.inference.generate import with_other_language_models
 from lstm_readout.inference.pipeline import listed
 from lstm_readout.inference.translate import with_others
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
@@ -33,6 +34,7 @@ from lstm_readout.report.data_report import print_report
 from lstm_readout.report.json_writer import write_json
 from lstm_readout.tasks.base import Task
 from lstm_readout.tasks.classify import ClassifyTask
+from lstm_readout.tasks.generate import GenerateTask
 from lstm_readout.tasks.scored_as import machine_of
 from lstm_readout.training.trainer import quiet_lightning
 
@@ -108,6 +110,8 @@ def _join(task: Task, data: TextDataModule, paths: Sequence[str]) -> None:
         others = [DocumentClassifier.load(path) for path in listed(paths)]
         task.model = ClassifierEnsemble(DocumentClassifier(task.model, task.vocabulary, others))
         data.batch_type = WrittenBatch
+    elif isinstance(task, GenerateTask):
+        task.model = with_other_language_models(task.model, task.vocabulary, paths)
     else:
         task.model = with_others(task.model, task.vocabulary, paths)
 

@@ -6,9 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 from typing_extensions import Self, TypedDict, Unpack
 
-from lstm_readout.inference.decoding import Int8LanguageModel, check_sampling, sample, sample_texts, stepper_of
+from lstm_readout.errors import UserError
+from lstm_readout.inference.decoding import (
+    Int8LanguageModel,
+    LanguageModelEnsemble,
+    check_sampling,
+    sample,
+    sample_texts,
+    stepper_of,
+)
 from lstm_readout.inference.pipeline import Pipeline, check_texts, encoded_batches
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.generate import LanguageModel
@@ -34,13 +43,14 @@ class _SampleOptions(TypedDict):
     top_p: float | None
 
 
-class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel]):
+class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel | LanguageModelEnsemble]):
     """A trained language model that continues texts: ``TextGenerator.load(path, temperature=0.8)(["ROMEO:"])``.
 
     A model trained with ``tokenizer.reverse=true`` takes the end of a text and generates what precedes it.
 
     Args:
-        model, vocabulary: see ``Pipeline``.
+        model: a ``LanguageModel``, or several as a ``LanguageModelEnsemble``.
+        vocabulary: see ``Pipeline``.
         max_tokens: the limit on tokens to generate.
         temperature: below 1 safer, above 1 wilder; 0 always takes the most probable token.
         top_k: draw from the k most probable tokens only.
@@ -53,7 +63,7 @@ class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel]):
 
     def __init__(
         self,
-        model: LanguageModel | Int8LanguageModel,
+        model: LanguageModel | Int8LanguageModel | LanguageModelEnsemble,
         vocabulary: Vocabulary,
         *,
         max_tokens: int = 200,
@@ -75,10 +85,25 @@ class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel]):
         device: str | torch.device = "cpu",
         *,
         int8: bool = False,
+        ensemble: Sequence[str | Path] = (),
         **options: Unpack[Sampling],
     ) -> Self:
-        """Rebuild the model from a checkpoint file: see ``Pipeline.load``; ``options`` are those of the class."""
-        return cls(*cls.read(path, device, int8=int8), **options)
+        """Rebuild the model from a checkpoint file.
+
+        Args:
+            path, device, int8: see ``Pipeline.load``.
+            ensemble: further checkpoints; their probabilities are averaged with those of the first at every step.
+            options: those of the class.
+
+        Raises:
+            UserError: as ``Pipeline.load`` and ``with_other_language_models``.
+        """
+        if int8 and ensemble:
+            raise UserError("int8=true: an ensemble works in float. Set int8=false, or ensemble=[].")
+        model, vocabulary = cls.read(path, device, int8=int8)
+        if ensemble:
+            model = with_other_language_models(model, vocabulary, ensemble).to(device)
+        return cls(model, vocabulary, **options)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Continue each text; the results are the continuations alone."""
@@ -131,3 +156,19 @@ class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel]):
             "top_k": self.top_k,
             "top_p": self.top_p,
         }
+
+
+def with_other_language_models(
+    model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | Path]
+) -> LanguageModelEnsemble:
+    """Return a language model and those of further checkpoints as one ensemble.
+
+    Args:
+        model: the first.
+        vocabulary: its own; each other must have the same.
+        paths: the other checkpoints.
+
+    Raises:
+        UserError: a model is not a language model, or its vocabulary differs.
+    """
+    return LanguageModelEnsemble(TextGenerator.members(model, vocabulary, paths, LanguageModel)).eval()

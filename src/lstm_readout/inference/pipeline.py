@@ -6,6 +6,7 @@ Neither Lightning nor Hydra nor data is needed here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -23,6 +24,7 @@ from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged, pack
 
 Model = TypeVar("Model", bound=nn.Module)
+Member = TypeVar("Member", bound=nn.Module)
 
 
 class Pipeline(Generic[Model]):
@@ -66,6 +68,30 @@ class Pipeline(Generic[Model]):
         if int8:
             model = with_int8(model)
         return model, checkpoint.vocabulary
+
+    @classmethod
+    def members(
+        cls, model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | Path], kind: type[Member]
+    ) -> list[Member]:
+        """Return a model and those of further checkpoints, the members of an ensemble.
+
+        Raises:
+            UserError: as ``load``, a model is not of this kind, or its vocabulary differs from the first.
+        """
+        models, wanted = [], vocabulary.to_dict()["tokenizers"]
+        others = ((path, *cls.read(path)) for path in listed(paths))
+        for path, one, its_vocabulary in chain([("", model, vocabulary)], others):
+            if not isinstance(one, kind):
+                raise UserError(f"ensemble: a {type(one).__name__} cannot be combined with others. Leave it out.")
+            tokenizers = its_vocabulary.to_dict()["tokenizers"]
+            for role in wanted:
+                if tokenizers.get(role) != wanted[role]:
+                    raise UserError(
+                        f"ensemble: '{path}' has a different {role} vocabulary from the first checkpoint, so their "
+                        "probabilities are for different tokens. Train all on the same data with the same tokenizer."
+                    )
+            models.append(one)
+        return models
 
     @property
     def device(self) -> torch.device:

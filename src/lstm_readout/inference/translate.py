@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from lstm_readout.inference.decoding import (
     translate,
     translations,
 )
-from lstm_readout.inference.pipeline import Pipeline, check_texts, listed, packed_batches
+from lstm_readout.inference.pipeline import Pipeline, check_texts, packed_batches
 from lstm_readout.models.attentive_decoder import AttentiveDecoder
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
 from lstm_readout.models.translate import Seq2Seq
@@ -242,20 +241,7 @@ def with_others(model: nn.Module, vocabulary: Vocabulary, paths: Sequence[str | 
     Raises:
         UserError: a model is not a translator, or its vocabulary differs.
     """
-    models, wanted = [], vocabulary.to_dict()["tokenizers"]
-    others = ((path, *Translator.read(path)) for path in listed(paths))
-    for path, one, its_vocabulary in chain([("", model, vocabulary)], others):
-        if not isinstance(one, Seq2Seq):
-            raise UserError("ensemble: only translators and classifiers can be combined. Leave it out.")
-        tokenizers = its_vocabulary.to_dict()["tokenizers"]
-        for role in ("target", "source"):
-            if tokenizers.get(role) != wanted.get(role):
-                raise UserError(
-                    f"ensemble: '{path}' has a different {role} vocabulary from the first checkpoint, so their "
-                    "probabilities are for different tokens. Train all on the same data with the same tokenizer."
-                )
-        models.append(one)
-    return Ensemble(models).eval()
+    return Ensemble(Translator.members(model, vocabulary, paths, Seq2Seq)).eval()
 
 
 def _inputs(token_ids: list[int]) -> PackedSequence:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lstm_readout.errors import UserError, did_you_mean
-from lstm_readout.nn.cross_entropy import linear_cross_entropy
+from lstm_readout.nn.cross_entropy import MOST_LOGITS, linear_cross_entropy
 
 Softmax = Literal["full", "adaptive"]
 _SHRINKING = 4  # each cluster's vectors are this many times narrower than those of the cluster before
@@ -130,3 +130,21 @@ def head_loss(head: nn.Module, vectors: Tensor, targets: Tensor, label_smoothing
     if type(head) is nn.Linear:
         return linear_cross_entropy(vectors, head.weight, head.bias, targets, label_smoothing=label_smoothing)
     return cross_entropy(head(vectors), targets, label_smoothing=label_smoothing)  # a module that replaced the head
+
+
+def target_log_probabilities(head: nn.Module, vectors: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Return the log probability of each of ``targets``, (N,), after ``vectors``, (N, O), in float32 at least.
+
+    Args:
+        head: scores the vocabulary.
+        vectors: what it reads.
+        targets: one per vector.
+        classes: V; at most ``MOST_LOGITS`` logits exist at a time, unless a graph keeps them.
+    """
+    size = max(MOST_LOGITS // classes, 1)
+    losses = []
+    for block, chosen in zip(vectors.split(size), targets.split(size), strict=True):
+        logits = head(block)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        losses.append(cross_entropy(wide, chosen, reduction="none"))
+    return -torch.cat(losses)

@@ -4,7 +4,7 @@ A translator's decoder is a language model that starts from the encoder's state,
 """
 
 from lstm_readout.inference.decoding.beam import Hypothesis, beam_search, check_beam, forced_scores
-from lstm_readout.inference.decoding.ensemble import Ensemble
+from lstm_readout.inference.decoding.ensemble import Ensemble, LanguageModelEnsemble
 from lstm_readout.inference.decoding.int8 import Int8LanguageModel, stepper_of, with_int8
 from lstm_readout.inference.decoding.sampling import check_sampling, draw, sample, sample_texts
 from lstm_readout.inference.decoding.search import greedy, length_limits, translate, translations
@@ -14,6 +14,7 @@ __all__ = [
     "Ensemble",
     "Hypothesis",
     "Int8LanguageModel",
+    "LanguageModelEnsemble",
     "Stepper",
     "beam_search",
     "check_beam",

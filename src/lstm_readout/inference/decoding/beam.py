@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lstm_readout.errors import UserError
-from lstm_readout.inference.decoding.ensemble import EnsembleDecoder
+from lstm_readout.inference.decoding.ensemble import LanguageModelEnsemble
 from lstm_readout.inference.decoding.int8 import Decoder, stepper_of
 from lstm_readout.inference.decoding.stepper import forbid
 from lstm_readout.models.generate import LanguageModel
@@ -129,7 +129,7 @@ def beam_search(
 
 @torch.inference_mode()
 def forced_scores(
-    decoder: LanguageModel | EnsembleDecoder, state: DecoderState, texts: Sequence[Sequence[int]]
+    decoder: LanguageModel | LanguageModelEnsemble, state: DecoderState, texts: Sequence[Sequence[int]]
 ) -> Tensor:
     """Return the log probabilities of given texts and their ``<eos>``, in nats: (B,).
 

@@ -1,4 +1,4 @@
-"""Trained translators that decode as one: at each step their scores are the logarithm of their mean probability.
+"""Trained models that score and decode as one: at each step their scores are the logarithm of their mean probability.
 
 Sutskever, Vinyals and Le 2014, "Sequence to Sequence Learning with Neural Networks", section 3.6, decode with
 ensembles.
@@ -59,7 +59,7 @@ class _EnsembleStepper(Stepper):
 
     def __call__(self, token_ids: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """Score what follows one more token per row: ids (N,) -> log probabilities (N, V)."""
-        pairs = zip(self.steppers, _states_of(state), strict=True)
+        pairs = zip(self.steppers, _parts_of(state, len(self.steppers)), strict=True)
         logits, states = zip(*(stepper(token_ids, one) for stepper, one in pairs), strict=True)
         return mean_log_probabilities(logits), _EnsembleState(states)
 
@@ -68,25 +68,45 @@ class _EnsembleStepper(Stepper):
         pairs = zip(self.steppers, _states_of(state), strict=True)
         return _EnsembleState(tuple(stepper.fit(one) for stepper, one in pairs))
 
+    def read(self, rows: Sequence[Tensor]) -> DecoderState:
+        """Return the state of each model after whole rows of token ids."""
+        return _EnsembleState(tuple(stepper.read(rows) for stepper in self.steppers))
 
-class EnsembleDecoder(nn.Module):
-    """Several decoders in place of one, starting from what ``Ensemble.encode`` returns."""
 
-    def __init__(self, decoders: Sequence[LanguageModel]) -> None:
+class LanguageModelEnsemble(nn.Module):
+    """Several language models, or decoders, in place of one; each has its own state.
+
+    Args:
+        models: with the same vocabulary, in eval mode.
+    """
+
+    def __init__(self, models: Sequence[LanguageModel]) -> None:
         super().__init__()
-        self.decoders = cast(Sequence[LanguageModel], nn.ModuleList(decoders))
+        self.models = cast(Sequence[LanguageModel], nn.ModuleList(models))
+        self.arguments = models[0].arguments
 
     @property
     def stepper(self) -> Stepper:
         """A new stepper, for many steps."""
-        return _EnsembleStepper([Stepper(decoder) for decoder in self.decoders])
+        return _EnsembleStepper([Stepper(model) for model in self.models])
 
-    def forward(self, token_ids: PackedSequence, state: DecoderState) -> LanguageModelOutput:
+    def forward(self, token_ids: PackedSequence, state: DecoderState | None = None) -> LanguageModelOutput:
         """Return the log probabilities of the next token at every step: packed (tokens, V)."""
-        outputs = [model(token_ids, one) for model, one in zip(self.decoders, _states_of(state), strict=True)]
+        outputs = [model(token_ids, one) for model, one in self._with_states(state)]
         scores = mean_log_probabilities([output.logits.data for output in outputs])
         state = _EnsembleState(tuple(output.state for output in outputs))
         return LanguageModelOutput(with_data(token_ids, scores), state)
+
+    def loss(
+        self, inputs: PackedSequence, targets: Tensor, state: DecoderState | None = None, scored: Tensor | None = None
+    ) -> tuple[Tensor, DecoderState]:
+        """Return the mean cross-entropy under the mean of the probabilities, in nats: see ``LanguageModel.loss``."""
+        pairs = [model.log_probabilities(inputs, targets, one, scored) for model, one in self._with_states(state)]
+        values, states = zip(*pairs, strict=True)
+        return -mean_of_logarithms(values).mean(), _EnsembleState(states)
+
+    def _with_states(self, state: DecoderState | None) -> list[tuple[LanguageModel, DecoderState | None]]:
+        return list(zip(self.models, _parts_of(state, len(self.models)), strict=True))
 
 
 class Ensemble(nn.Module):
@@ -101,9 +121,9 @@ class Ensemble(nn.Module):
         self.models = cast(Sequence[Seq2Seq], nn.ModuleList(models))
 
     @property
-    def decoder(self) -> EnsembleDecoder:
+    def decoder(self) -> LanguageModelEnsemble:
         """The decoders as one."""
-        return EnsembleDecoder([model.decoder for model in self.models])
+        return LanguageModelEnsemble([model.decoder for model in self.models])
 
     def encode(self, source_ids: PackedSequence) -> DecoderState:
         """Read whole sources with every encoder."""
@@ -120,10 +140,19 @@ class Ensemble(nn.Module):
 def mean_log_probabilities(logits: Sequence[Tensor]) -> Tensor:
     """Return the logarithm of the mean of the models' probabilities: (N, V) each, in float32 at least."""
     wide = [x.to(torch.promote_types(x.dtype, torch.float32)).log_softmax(-1) for x in logits]
-    return torch.stack(wide).logsumexp(0) - math.log(len(wide))
+    return mean_of_logarithms(wide)
 
 
-def _states_of(state: DecoderState | None) -> tuple[DecoderState, ...]:
+def mean_of_logarithms(values: Sequence[Tensor]) -> Tensor:
+    """Return the logarithm of the mean of probabilities that are given by their logarithms."""
+    return torch.stack(list(values)).logsumexp(0) - math.log(len(values))
+
+
+def _parts_of(state: DecoderState | None, models: int) -> tuple[DecoderState | None, ...]:
+    return (None,) * models if state is None else _states_of(state)
+
+
+def _states_of(state: DecoderState) -> tuple[DecoderState, ...]:
     if isinstance(state, _EnsembleState):
         return state.states
-    raise TypeError(f"state: an ensemble starts from what Ensemble.encode returns, got {type(state).__name__}.")
+    raise TypeError(f"state: an ensemble continues from its own state, one for each model, got {type(state).__name__}.")

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence
 
 from lstm_readout.errors import UserError
-from lstm_readout.inference.decoding.ensemble import EnsembleDecoder
+from lstm_readout.inference.decoding.ensemble import LanguageModelEnsemble
 from lstm_readout.inference.decoding.stepper import Stepper
 from lstm_readout.models.attentive_decoder import DecoderWithMemory
 from lstm_readout.models.generate import LanguageModel
@@ -77,7 +77,7 @@ class Int8LanguageModel(nn.Module):
         return (total / (targets != _IGNORED).sum()).float(), last
 
 
-Decoder = LanguageModel | Int8LanguageModel | EnsembleDecoder | Stepper
+Decoder = LanguageModel | Int8LanguageModel | LanguageModelEnsemble | Stepper
 
 
 def stepper_of(decoder: Decoder) -> Stepper:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pack_sequence
 
 from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding.int8 import Decoder, stepper_of
@@ -151,12 +150,4 @@ def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -
 def _begin(stepper: Stepper, prefixes: Sequence[list[int]]) -> tuple[Tensor, DecoderState]:
     """Read ``<bos>`` and the prefixes without their last tokens; return those, (N,), and the state before them."""
     whole = [torch.tensor([BOS, *ids], device=stepper.device) for ids in prefixes]
-    state, longer = stepper.first_state(len(whole)), [row for row, ids in enumerate(prefixes) if ids]
-    if longer:
-        earlier = pack_sequence([whole[row][:-1] for row in longer], enforce_sorted=False)
-        read = stepper.fit(stepper.model.encoder(earlier).state)
-        index = torch.tensor(longer, device=stepper.device)
-        state.h[:, index] = read.h
-        if state.c is not None and read.c is not None:
-            state.c[:, index] = read.c
-    return torch.stack([ids[-1] for ids in whole]), state
+    return torch.stack([ids[-1] for ids in whole]), stepper.read([ids[:-1] for ids in whole])

@@ -5,8 +5,11 @@ Shapes: N rows, V vocabulary size, L num_layers, O = proj_size or H, H hidden_si
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_sequence
 
 from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding.cells import Cell, GRUCell, Input, LSTMCell, MakeProduct, RNNCell
@@ -88,6 +91,17 @@ class Stepper:
     def fit(self, state: DecoderState) -> DecoderState:
         """Return the state in the precision of the steps: an encoder under autocast returns another."""
         return state.to(self.dtype)
+
+    def read(self, rows: Sequence[Tensor]) -> DecoderState:
+        """Return the state after whole rows of token ids, each (tokens,); an empty row leaves zeros."""
+        state, longer = self.first_state(len(rows)), [place for place, row in enumerate(rows) if len(row)]
+        if longer:
+            read = self.fit(self.model.encoder(pack_sequence([rows[k] for k in longer], enforce_sorted=False)).state)
+            index = torch.tensor(longer, device=self.device)
+            state.h[:, index] = read.h
+            if state.c is not None and read.c is not None:
+                state.c[:, index] = read.c
+        return state
 
     def first_state(self, batch: int) -> LSTMState:
         """Return zeros, from which a text starts: h (L, N, O), c (L, N, H)."""
