@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from functools import partial
 from pathlib import Path
@@ -23,14 +22,7 @@ from lstm_readout.data.windows import evaluation_stream
 from lstm_readout.errors import UserError
 from lstm_readout.models import LanguageModel
 from lstm_readout.tasks import GenerateTask
-from lstm_readout.tasks.metrics.perplexity import (
-    DynamicEvaluation,
-    at_work,
-    dynamic_loss,
-    fresh_loss,
-    gives_back,
-    units,
-)
+from lstm_readout.tasks.metrics.perplexity import at_work, fresh_loss, gives_back, units
 from lstm_readout.tasks.metrics.predictions import ScoredRows
 from lstm_readout.tokenizer import BOS, EOS, TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
@@ -134,65 +126,6 @@ def test_a_window_as_long_as_the_text_is_the_straight_pass_and_batches_change_no
     assert fresh_loss(model, rows, 7, CPU) == pytest.approx(in_one, rel=1e-6)
 
 
-# --- weights that learn
-
-
-def test_dynamic_evaluation_is_its_formula():
-    how = DynamicEvaluation(lr=0.3, window=4, decay=0.1)
-    model, rows = build(), rows_of([long_text(18), long_text(5, 1)])
-    losses = []
-    for begin, end in zip(rows.offsets, rows.offsets[1:], strict=False):
-        moving, state = copy.deepcopy(model), None
-        for start in range(begin, end, 4):
-            part = slice(start, min(start + 4, end))
-            inputs, targets = (torch.tensor(ids[part], dtype=torch.int64) for ids in (rows.inputs, rows.targets))
-            logits, state = moving(inputs.unsqueeze(1), state)
-            loss = cross_entropy(logits[:, 0], targets)
-            losses += [loss.item()] * len(targets)
-            state = state.detach()
-            moving.zero_grad()
-            loss.backward()
-            with torch.no_grad():
-                for weight, trained in zip(moving.parameters(), model.parameters(), strict=True):
-                    assert weight.grad is not None
-                    weight.copy_(weight + 0.1 * (trained - weight) - 0.3 * weight.grad)
-    assert dynamic_loss(model, rows, how, CPU) == pytest.approx(np.mean(losses), rel=1e-5)
-
-
-def test_nothing_is_learned_from_a_window_before_it_is_scored():
-    model, rows = build(), rows_of([long_text(30)], stream=True)
-    static = float(straight_pass(model, rows.inputs, rows.targets).mean())
-    assert dynamic_loss(model, rows, DynamicEvaluation(lr=5.0, window=30), CPU) == pytest.approx(static, rel=1e-6)
-    assert dynamic_loss(model, rows, DynamicEvaluation(lr=0.0, window=7), CPU) == pytest.approx(static, rel=1e-6)
-
-
-def test_on_text_that_repeats_itself_the_loss_falls():
-    model, rows = build(), rows_of([long_text(12) * 20], stream=True)
-    static = float(straight_pass(model, rows.inputs, rows.targets).mean())
-    assert dynamic_loss(model, rows, DynamicEvaluation(lr=0.3, window=6), CPU) < 0.8 * static
-
-
-def test_the_weights_are_restored_even_after_an_error():
-    model, rows = build(), rows_of([long_text(40)], stream=True)
-    model.encoder.embedding.weight.requires_grad_(False)
-    before = copy.deepcopy(model.state_dict())
-    how = DynamicEvaluation(lr=0.5, window=6)
-    dynamic_loss(model, rows, how, CPU)
-    broken = rows._replace(targets=np.where(np.arange(40) == 25, V, rows.targets))  # an id that does not exist
-    with pytest.raises((IndexError, RuntimeError)):
-        dynamic_loss(model, broken, how, CPU)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
-def test_each_document_begins_with_the_trained_weights():
-    model, how = build(), DynamicEvaluation(lr=0.5, window=3)
-    one, other = long_text(20), long_text(9, 1)
-    assert dynamic_loss(model, rows_of([one, other]), how, CPU) == pytest.approx(
-        dynamic_loss(model, rows_of([other, one]), how, CPU), rel=1e-6
-    )
-
-
 def test_a_model_is_left_in_the_mode_that_it_was_in():
     model = build().train()
     model.head.eval()
@@ -201,21 +134,6 @@ def test_a_model_is_left_in_the_mode_that_it_was_in():
     assert model.training
     assert model.encoder.training
     assert not model.head.training
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"lr": -1.0}, r"task\.dynamic_evaluation\.lr: wanted a number, 0 or more, or null for none, got -1"),
-        ({"lr": 0.1, "window": 0}, r"window: wanted a whole number of tokens, 1 or more, got 0"),
-        ({"lr": 0.1, "window": 2.5}, r"window: wanted a whole number of tokens, 1 or more, got 2\.5"),
-        ({"decay": 1.5}, r"decay: wanted a share between 0 and 1, got 1\.5"),
-        ({"rate": 1.5}, r"there is no 'rate'\. .*Valid: decay, lr, window"),
-    ],
-)
-def test_settings_out_of_range_are_refused(values, message):
-    with pytest.raises(UserError, match=message):
-        DynamicEvaluation.of(values)
 
 
 # --- units

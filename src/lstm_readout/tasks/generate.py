@@ -20,18 +20,15 @@ from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.nn.lstm import LSTMState
 from lstm_readout.tasks.base import Stage, Task, text_of
 from lstm_readout.tasks.means import SplitMeans
+from lstm_readout.tasks.metrics.adaptation import Adaptation
+from lstm_readout.tasks.metrics.adaptive_ngrams import AdaptiveNgrams
 from lstm_readout.tasks.metrics.baselines import timed, unigram_loss
+from lstm_readout.tasks.metrics.dynamic_evaluation import DynamicEvaluation
 from lstm_readout.tasks.metrics.kneser_ney import kneser_ney_loss
-from lstm_readout.tasks.metrics.perplexity import (
-    DynamicEvaluation,
-    at_work,
-    dynamic_loss,
-    fresh_loss,
-    gives_back,
-    units,
-    unk_share,
-)
+from lstm_readout.tasks.metrics.neural_cache import NeuralCache
+from lstm_readout.tasks.metrics.perplexity import at_work, fresh_loss, gives_back, units, unk_share
 from lstm_readout.tasks.metrics.predictions import ScoredRows
+from lstm_readout.tasks.metrics.settings import settings_of
 from lstm_readout.tokenizer import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -52,8 +49,9 @@ class GenerateTask(Task):
             Models": ``drop_state_probability`` in its code).
         fresh_state_every: N; if given, the final metrics include the loss with the state reset to zeros every N tokens:
             see ``fresh_loss``.
-        dynamic_evaluation: ``lr``, ``window`` and ``decay`` of ``DynamicEvaluation``; with an ``lr`` the final metrics
-            include the loss of a model that learns from the text it has been scored on.
+        dynamic_evaluation, neural_cache, adaptive_ngrams: the arguments of ``DynamicEvaluation``, ``NeuralCache`` and
+            ``AdaptiveNgrams``: with an ``lr``, a ``share`` or an ``order`` the final metrics include the loss of a
+            model that adapts to the text it has been scored on, see ``Adaptation``.
         arguments: see ``Task``.
 
     Raises:
@@ -76,6 +74,8 @@ class GenerateTask(Task):
         drop_state: float = 0.0,
         fresh_state_every: int | None = None,
         dynamic_evaluation: Mapping[str, Any] | None = None,
+        neural_cache: Mapping[str, Any] | None = None,
+        adaptive_ngrams: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -91,7 +91,11 @@ class GenerateTask(Task):
         if fresh_state_every is not None and fresh_state_every < 1:
             raise UserError(f"task.fresh_state_every: wanted 1 token or more, or null, got {fresh_state_every}.")
         self.fresh_state_every = fresh_state_every
-        self.dynamic_evaluation = DynamicEvaluation.of(dynamic_evaluation or {})
+        self.adaptation = Adaptation(
+            settings_of(DynamicEvaluation, "task.dynamic_evaluation", dynamic_evaluation),
+            settings_of(NeuralCache, "task.neural_cache", neural_cache),
+            settings_of(AdaptiveNgrams, "task.adaptive_ngrams", adaptive_ngrams),
+        )
         self.measures = SplitMeans()
         self.carried: dict[str, LSTMState] = {}  # stage -> state after its last batch
 
@@ -133,8 +137,7 @@ class GenerateTask(Task):
                 f"task.drop_state={self.drop_state:g}: only a continuous stream carries states that can be dropped. "
                 "Set data.carry_state=true, or task.drop_state=0."
             )
-        if self.dynamic_evaluation.lr is not None and not isinstance(self.model, LanguageModel):
-            raise UserError("int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null.")
+        self.adaptation.check(self.model)
 
     def split_metrics(self, data: TextDataModule, split: str, metrics: Mapping[str, float]) -> dict[str, Any]:
         """Return units comparable between tokenizers, caveats on them, and losses under other protocols."""
@@ -157,8 +160,10 @@ class GenerateTask(Task):
             if self.fresh_state_every is not None:
                 loss = fresh_loss(self.model, rows, self.fresh_state_every, device)
                 more[f"loss_fresh_{self.fresh_state_every}"] = loss
-            if self.dynamic_evaluation.lr is not None:
-                more["loss_dynamic"] = dynamic_loss(self.model, rows, self.dynamic_evaluation, device)
+            if self.adaptation.parts:
+                train = data.columns.get("train")
+                known = None if train is None else ScoredRows.of(text_of(train), data.carry_state)
+                more |= self.adaptation.losses(self.model, rows, known, device)
         return more
 
     def baselines(self, data: TextDataModule, *, full: bool = False) -> dict[str, Any]:

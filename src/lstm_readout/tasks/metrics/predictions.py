@@ -55,3 +55,11 @@ class ScoredRows(NamedTuple):
             ScoredRows(self.inputs[:place], self.targets[:place], first),
             ScoredRows(self.inputs[place:], self.targets[place:], second),
         )
+
+    def spread(self, number: int, length: int) -> ScoredRows:
+        """Return up to ``number`` parts of at most ``length`` tokens, evenly distributed over all rows."""
+        parts = self.cut(length)
+        chosen = np.unique(np.linspace(0, len(parts.offsets) - 2, number).astype(np.int64))
+        starts, sizes = parts.offsets[chosen], np.diff(parts.offsets)[chosen]
+        index = np.concatenate([np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)])
+        return ScoredRows(self.inputs[index], self.targets[index], np.append(0, np.cumsum(sizes)))
