@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,9 +25,9 @@ TOKENIZER = TextTokenizer.train(["abcdef"], kind="char", byte_fallback=False)
 V = len(TOKENIZER)
 
 
-def build(seed: int, **options: object) -> LanguageModel:
+def build(seed: int, **options: Any) -> LanguageModel:
     torch.manual_seed(seed)
-    model = LanguageModel(vocab_size=V, embedding_size=4, hidden_size=6 + seed, **options)  # pyright: ignore[reportArgumentType]
+    model = LanguageModel(vocab_size=V, embedding_size=4, hidden_size=6 + seed, **options)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.8)

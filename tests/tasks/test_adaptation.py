@@ -176,8 +176,8 @@ def test_each_document_begins_with_the_trained_weights_and_an_empty_cache():
 def test_the_cache_is_its_formula():
     how = NeuralCache(share=0.3, theta=0.7, window=11)
     model, rows = build(), rows_of(text(40), stream=True)
-    lstm = model.read(torch.tensor(rows.inputs, dtype=torch.int64).unsqueeze(1))
-    output, targets = lstm.output[:, 0].detach().double().numpy(), rows.targets
+    lstm, targets = model.encoder(torch.tensor(rows.inputs, dtype=torch.int64).unsqueeze(1)), rows.targets
+    output = lstm.output[:, 0].detach().double().numpy()
     for place, (found, alone) in enumerate(zip(cached(model, rows, how), plain(model, rows), strict=True)):
         past = range(max(0, place - 11), place)
         weights = {i: math.exp(0.7 * output[place] @ output[i]) for i in past}

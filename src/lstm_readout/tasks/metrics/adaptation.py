@@ -45,11 +45,8 @@ class Adaptation:
 
     def check(self, model: nn.Module) -> None:
         """Raise ``UserError`` for a model that these cannot be measured with."""
-        if self.parts and not isinstance(model, LanguageModel | LanguageModelEnsemble):
-            raise UserError(
-                "int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null, "
-                "task.neural_cache.share=null and task.adaptive_ngrams.order=null."
-            )
+        if self.parts:
+            _members(model)
 
     def losses(
         self, model: nn.Module, rows: ScoredRows, train: ScoredRows | None, device: torch.device
@@ -66,8 +63,9 @@ class Adaptation:
         Raises:
             UserError: for a model that cannot learn, or without a training text that is needed.
         """
-        self.check(model)
-        models = list(model.models) if isinstance(model, LanguageModelEnsemble) else [model]
+        if not self.parts:
+            return {}
+        models = _members(model)
         found, last = dict[str, np.ndarray](), None
         if "cache" in self.parts or "ngrams" in self.parts:
             last = self._scores(models, [None] * len(models), rows, device)
@@ -111,6 +109,17 @@ class Adaptation:
         each = [score(*one, rows=rows, device=device) for one in zip(models, learners, caches, strict=True)]
         plain, cached = zip(*each, strict=True)
         return Scores(_mean(plain), _mean(cached))
+
+
+def _members(model: nn.Module) -> list[LanguageModel]:
+    if isinstance(model, LanguageModelEnsemble):
+        return list(model.models)
+    if not isinstance(model, LanguageModel):
+        raise UserError(
+            "int8=true cannot learn. Set int8=false, or task.dynamic_evaluation.lr=null, "
+            "task.neural_cache.share=null and task.adaptive_ngrams.order=null."
+        )
+    return [model]
 
 
 def _mean(logarithms: Sequence[np.ndarray]) -> np.ndarray:

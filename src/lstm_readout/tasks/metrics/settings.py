@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from inspect import signature
 from typing import Any, TypeVar
 
 from lstm_readout.errors import UserError, did_you_mean
@@ -14,7 +14,7 @@ _Settings = TypeVar("_Settings")
 
 def settings_of(kind: type[_Settings], where: str, values: Mapping[str, Any] | None) -> _Settings:
     """Build a dataclass of settings from a mapping; raise ``UserError`` for a name that it does not have."""
-    known = [field.name for field in fields(kind)]  # pyright: ignore
+    known = list(signature(kind).parameters)
     for name in values or {}:
         if name not in known:
             raise UserError(f"{where}: there is no '{name}'. {did_you_mean(name, known)}")
