@@ -84,10 +84,8 @@ class Adaptation:
     def _counted(self, rows: ScoredRows, train: ScoredRows | None, model: LanguageModel) -> np.ndarray | None:
         if self.ngrams.order is None:
             return None
-        where = "task.adaptive_ngrams.order", "null"
-        return adaptive_log_probabilities(
-            _needed(train, *where), rows, model.arguments["vocab_size"], self.ngrams.order
-        )
+        known = _needed(train, "task.adaptive_ngrams.order", "null")
+        return adaptive_log_probabilities(known, rows, model.arguments["vocab_size"], self.ngrams.order)
 
     def _learner(self, model: LanguageModel, train: ScoredRows | None, device: torch.device) -> Learner:
         if not self.dynamic.rms:
