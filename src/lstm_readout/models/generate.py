@@ -15,7 +15,7 @@ from lstm_readout.models.outputs import HeadInput, LanguageModelOutput
 from lstm_readout.nn.decoder_state import DecoderOutput, DecoderState
 from lstm_readout.nn.dropout import SequenceDropout
 from lstm_readout.nn.encoder import Encoder, EncoderArguments
-from lstm_readout.nn.head import Softmax, build_head, target_log_probabilities
+from lstm_readout.nn.head import Softmax, build_head
 from lstm_readout.nn.packed import as_packed, each_token
 
 
@@ -71,15 +71,6 @@ class LanguageModel(nn.Module):
         """Return the mean cross-entropy of the next tokens, in nats, and the state to continue from."""
         lstm = self.read(inputs, state)
         return next_token_loss(self.head, self.dropout, as_packed(lstm.output), targets, **options), lstm.state
-
-    def log_probabilities(
-        self, inputs: PackedSequence, targets: Tensor, state: DecoderState | None = None, scored: Tensor | None = None
-    ) -> tuple[Tensor, DecoderState]:
-        """Return the log probability of each next token, (predictions,), and the state to continue from."""
-        lstm = self.read(inputs, state)
-        vectors = self.dropout(as_packed(lstm.output)).data
-        vectors = vectors if scored is None else vectors[scored]
-        return target_log_probabilities(self.head, vectors, targets, self.arguments["vocab_size"]), lstm.state
 
     def step(self, token_ids: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
         """Score what follows one more token per row: ids (B,) -> logits (B, V)."""

@@ -23,7 +23,8 @@ from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.outputs import LanguageModelOutput
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.decoder_state import DecoderState
-from lstm_readout.nn.packed import with_data
+from lstm_readout.nn.head import target_log_probabilities
+from lstm_readout.nn.packed import as_packed, with_data
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,14 @@ class LanguageModelEnsemble(nn.Module):
         self, inputs: PackedSequence, targets: Tensor, state: DecoderState | None = None, scored: Tensor | None = None
     ) -> tuple[Tensor, DecoderState]:
         """Return the mean cross-entropy under the mean of the probabilities, in nats: see ``LanguageModel.loss``."""
-        pairs = [model.log_probabilities(inputs, targets, one, scored) for model, one in self._with_states(state)]
-        values, states = zip(*pairs, strict=True)
-        return -mean_of_logarithms(values).mean(), _EnsembleState(states)
+        values, states = [], []
+        for model, one in self._with_states(state):
+            lstm = model.read(inputs, one)
+            output = as_packed(lstm.output).data  # (tokens, O)
+            vectors = output if scored is None else output[scored]
+            values.append(target_log_probabilities(model.head, vectors, targets, model.arguments["vocab_size"]))
+            states.append(lstm.state)
+        return -mean_of_logarithms(values).mean(), _EnsembleState(tuple(states))
 
     def _with_states(self, state: DecoderState | None) -> list[tuple[LanguageModel, DecoderState | None]]:
         return list(zip(self.models, _parts_of(state, len(self.models)), strict=True))
