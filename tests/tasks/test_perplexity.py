@@ -231,7 +231,7 @@ def test_the_other_protocols_are_measured_at_the_end_and_by_evaluate():
     again = json.loads(Path("again.json").read_text())
     for name in ("loss", "loss_fresh_5", "loss_dynamic", "bits_per_byte"):
         assert again[f"test/{name}"] == pytest.approx(trained[f"test/{name}"], rel=1e-6)
-    more = ["task.neural_cache.share=0.1", "task.adaptive_ngrams.order=3", "task.dynamic_evaluation.rms=true"]
+    more = ["task.neural_cache.share=0.1", "task.adaptive_ngrams.order=3", "task.dynamic_evaluation.rms=false"]
     more += ["task.dynamic_evaluation.lr=0.01", "ensemble=[run/checkpoints/best.ckpt]", "output=twice.json"]
     evaluate.main(["checkpoint=run/checkpoints/best.ckpt", "task.fresh_state_every=5", *more])
     twice = json.loads(Path("twice.json").read_text())

@@ -37,9 +37,9 @@ class DynamicEvaluation:
 
     lr: float | None = None
     window: int = 20
-    decay: float = 0.0
-    rms: bool = False
-    epsilon: float = 0.1
+    decay: float = 0.001
+    rms: bool = True
+    epsilon: float = 0.3
 
     def __post_init__(self) -> None:
         if self.lr is not None:
