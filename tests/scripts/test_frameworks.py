@@ -103,7 +103,7 @@ def test_the_record_is_of_the_pinned_versions():
 
 def test_the_doctor_and_the_check_by_hand_agree():
     for row in record().values():
-        for found in row["variants"].values():
+        for found in row.get("variants", {}).values():
             reads_padding = any(check.endswith("padding") for check in found["failed"])
             assert (found["alone"] > 1e-3) == reads_padding
             assert reads_padding or found["failed"] == []
