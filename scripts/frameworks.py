@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PINS = REPOSITORY / "scripts" / "frameworks.yaml"
 RECORD = REPOSITORY / "docs" / "results" / "frameworks.json"
 PAGE = REPOSITORY / "docs" / "learn" / "what-frameworks-read.md"
-_TABLE = re.compile(r"(<!-- frameworks -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- frameworks -->\n\n).*?(<!-- end -->)", re.DOTALL)
 _COLUMNS = ("framework", "released", "model", "variant", "checks that failed", "a row alone differs by")
 
 
@@ -76,7 +76,7 @@ def table(record: dict[str, Any]) -> str:
 
 def with_table(page: str, record: dict[str, Any]) -> str:
     """Return the page with the table of this record."""
-    return _TABLE.sub(lambda match: match[1] + table(record) + match[2], page)
+    return _TABLE.sub(lambda match: f"{match[1]}{table(record)}\n\n{match[2]}", page)
 
 
 def _environment(name: str, requires: list[str]) -> Path:
