@@ -22,6 +22,7 @@ from lstm_readout.config.arguments import of_run
 from lstm_readout.config.build import build_data, build_task
 from lstm_readout.config.build_trainer import bare_trainer, build_trainer
 from lstm_readout.config.hydra_main import hydra_main
+from lstm_readout.config.settings import save_settings
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.report.data_report import print_report, write_report
@@ -61,9 +62,10 @@ def find_lr(config: dict[str, Any]) -> None:
 def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
     """Build the data and the task, and report what the data is and what the task reads."""
     # A resumed run keeps its vocabulary: training a unigram or wordpiece tokenizer twice gives different ids
-    data = build_data(run.config, run.resumed and run.resumed.vocabulary)
+    data = build_data(run.config, run.resumed)
     print_report(data.report)
     write_report(data.report, run.folder)
+    save_settings(run.config, run.folder)
     task = build_task(run.config, data, run.resumed and run.resumed.config)
     batch = next(iter(data.train_dataloader()))
     task.eval()

@@ -10,12 +10,12 @@ from hydra.utils import get_class, get_object
 from lightning import seed_everything
 
 from lstm_readout.config.initialize import initialize
+from lstm_readout.config.settings import choose_settings, choose_tokenizer, without_open
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.pretrained.language_model import language_model_file, tokenizer_of
 from lstm_readout.tasks.base import Task
-from lstm_readout.tokenizer import Vocabulary
 
 _HYDRAS_KEYS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
@@ -46,7 +46,7 @@ def task_class_of(config: Mapping[str, Any]) -> type[Task]:
     return get_class(config["task"]["_target_"])
 
 
-def build(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tuple[Task, TextDataModule]:
+def build(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> tuple[Task, TextDataModule]:
     """Return the task and its data: a new model from the configuration, or that of ``config["checkpoint"]``.
 
     Args:
@@ -60,16 +60,17 @@ def build(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tu
     return build_task(config, data), data
 
 
-def build_data(config: Mapping[str, Any], vocabulary: Vocabulary | None = None) -> TextDataModule:
-    """Read and encode the data.
+def build_data(config: dict[str, Any], resumed: Checkpoint | None = None) -> TextDataModule:
+    """Read and encode the data, and choose the settings that suit it.
 
     Args:
-        config: the configuration.
-        vocabulary: that of a resumed run; otherwise tokenizers and labels are fitted on the data.
+        config: the configuration, whose ``auto`` values are replaced.
+        resumed: the checkpoint of a resumed run; without it tokenizers and labels are fitted on the data.
     """
-    task_class = task_class_of(config)
+    task_class, vocabulary = task_class_of(config), resumed and resumed.vocabulary
+    choose_tokenizer(config, task_class.roles)
     data: TextDataModule = instantiate(
-        config["data"],
+        without_open(config["data"]),
         roles=task_class.roles,
         batch_type=task_class.batch_type,
         tokenizer=_tokenizer(config, task_class),
@@ -78,6 +79,7 @@ def build_data(config: Mapping[str, Any], vocabulary: Vocabulary | None = None) 
         seed=config["seed"],
     )
     data.setup()
+    choose_settings(config, data, resumed and resumed.config)
     return data
 
 

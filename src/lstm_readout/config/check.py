@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from lstm_readout.config.settings import is_open
 from lstm_readout.config.signature import UNKNOWN, accepts, complaint, parameters_of
 from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError, did_you_mean
@@ -106,6 +107,8 @@ def _target_faults(node: dict[Any, Any], path: str) -> Iterator[str]:
         if name.startswith("_") and name.endswith("_"):
             continue
         kind = parameters.kinds.get(name, parameters.others)
+        if is_open(where, value):
+            continue  # chosen once the data is read, or removed where the target does not take it
         if kind is None and where in RENAMED:
             yield renamed(where, value)
         elif kind is None:

@@ -1,5 +1,5 @@
-"""A configuration and a new model go in; word vectors or a language model initialise its embeddings and LSTMs, and
-the shares of the vocabulary that these cover come out.
+"""A configuration and a new model go in; counts, word vectors or a language model initialise it, and the shares of the
+vocabulary that these cover come out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def initialize(
     data: TextDataModule,
     resumed: Mapping[str, Any] | None,
 ) -> dict[str, dict[str, Any]]:
-    """Initialise the model as ``vectors`` and ``init_from`` say.
+    """Initialise the model as ``init_from_counts``, ``vectors`` and ``init_from`` say.
 
     Args:
         config: the configuration.
@@ -42,6 +42,8 @@ def initialize(
         ``vectors`` and ``init_from``, where requested -> the share of each role's vocabulary that they cover.
     """
     coverage: dict[str, dict[str, Any]] = {}
+    if config.get("init_from_counts") and resumed is None:
+        task_class.init_from_counts(model, data)  # first: vectors and init_from know more
     if vectors is not None:
         coverage["vectors"] = _take_vectors(vectors, task_class, model, data, resumed)
     if config.get("init_from"):

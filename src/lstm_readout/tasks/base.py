@@ -87,6 +87,7 @@ class Task(LightningModule):
         self.grouping = {"no_decay": list(no_decay), "layer_lr_decay": layer_lr_decay}
         self.monitor, self.mode = monitor, mode
         self.config = config or {}
+        self.standard_error = 0.0  # of the monitored metric on the last measured split; 0: not known
         self.confusion: Tensor | None = None  # (C, C), last measured split: row = true label, column = predicted
         self._losses = RunningMean()
         self._plateaus: list[ReduceLROnPlateau] = []
@@ -104,6 +105,10 @@ class Task(LightningModule):
     def sizes(cls, vocabulary: Vocabulary) -> dict[str, int]:
         """Return the model's arguments that follow from the data."""
         raise NotImplementedError
+
+    @classmethod
+    def init_from_counts(cls, model: Any, data: TextDataModule) -> None:
+        """Let the weights of a new model start from counts of the training split; by default they stay random."""
 
     def loss(self, batch: Any, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean loss of a batch, in nats, and the number of predictions."""

@@ -19,7 +19,8 @@ from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.models.classify import Classifier
 from lstm_readout.tasks.adversarial import adversarial_loss
-from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.base import Stage, Task, text_of
+from lstm_readout.tasks.counts import fill_features, log_count_ratios
 from lstm_readout.tasks.metrics.baselines import majority_accuracy, timed
 from lstm_readout.tasks.metrics.ngram_classifier import LabelledTexts, ngram_accuracy
 from lstm_readout.tokenizer import Vocabulary
@@ -56,6 +57,15 @@ class ClassifyTask(Task):
         """Return the vocabulary size and the number of labels."""
         return {"vocab_size": len(vocabulary.tokenizers["text"]), "num_classes": len(vocabulary.labels)}
 
+    @classmethod
+    def init_from_counts(cls, model: nn.Module, data: TextDataModule) -> None:
+        """Write the log-count ratios of each word into the first features of the embedding."""
+        embedding = model.get_submodule(cls.embeddings["text"])
+        if isinstance(embedding, nn.Embedding):
+            columns, classes = data.columns["train"], len(data.vocabulary.labels)
+            labels = np.asarray(columns["label"])
+            fill_features(embedding, log_count_ratios(text_of(columns), labels, embedding.num_embeddings, classes))
+
     def loss(self, batch: ClassifyBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean over documents."""
         score = partial(cross_entropy, target=batch.labels, label_smoothing=self.label_smoothing)
@@ -78,7 +88,13 @@ class ClassifyTask(Task):
         for metric in self._metrics(stage).values():
             metric.reset()
         self.confusion = computed.pop("confusion").cpu()
-        return {name: float(value) for name, value in computed.items()}
+        metrics = {name: float(value) for name, value in computed.items()}
+        self.standard_error = self._standard_error(metrics["accuracy"]) if self.monitor == "val/accuracy" else 0.0
+        return metrics
+
+    def _standard_error(self, accuracy: float) -> float:
+        rows = 0 if self.confusion is None else int(self.confusion.sum())
+        return math.sqrt(accuracy * (1 - accuracy) / max(rows, 1))
 
     def describe_readout(self, batch: ClassifyBatch) -> str:
         """Name ``h_n[-1]``, or what ``model.readout`` reads instead."""

@@ -19,6 +19,7 @@ from lstm_readout.models.generate import LanguageModel
 from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.nn.lstm import LSTMState
 from lstm_readout.tasks.base import Stage, Task, text_of
+from lstm_readout.tasks.counts import fill_bias
 from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.adaptation import Adaptation
 from lstm_readout.tasks.metrics.adaptive_ngrams import AdaptiveNgrams
@@ -103,6 +104,11 @@ class GenerateTask(Task):
     def sizes(cls, vocabulary: Vocabulary) -> dict[str, int]:
         """Return the vocabulary size."""
         return {"vocab_size": len(vocabulary.tokenizers["text"])}
+
+    @classmethod
+    def init_from_counts(cls, model: LanguageModel, data: TextDataModule) -> None:
+        """Let the softmax start from the frequencies of the tokens."""
+        fill_bias(model.head, text_of(data.columns["train"]))
 
     def loss(self, batch: GenerateBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean loss per predicted token."""

@@ -21,7 +21,8 @@ from lstm_readout.data.module import TextDataModule
 from lstm_readout.inference.decoding import check_beam, translate
 from lstm_readout.models.translate import Seq2Seq
 from lstm_readout.nn.head import check_label_smoothing
-from lstm_readout.tasks.base import Stage, Task
+from lstm_readout.tasks.base import Stage, Task, text_of
+from lstm_readout.tasks.counts import fill_bias
 from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.baselines import bleu_of, timed
 from lstm_readout.tasks.metrics.nearest_source import Pairs, nearest_source_bleu
@@ -80,6 +81,11 @@ class TranslateTask(Task):
             "source_vocab_size": len(tokenizers["source"]),
             "target_vocab_size": len(tokenizers["target"]),
         }
+
+    @classmethod
+    def init_from_counts(cls, model: Seq2Seq, data: TextDataModule) -> None:
+        """Let the softmax start from the frequencies of the target's tokens."""
+        fill_bias(model.decoder.head, text_of(data.columns["train"], "target"))
 
     def loss(self, batch: TranslateBatch, stage: Stage) -> tuple[Tensor, int]:
         """Return the mean loss per target token."""

@@ -1,0 +1,49 @@
+"""Validation scores go in; the checkpoint that counts as the best one comes out: the last that is about as good."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """``ModelCheckpoint`` that prefers a later epoch unless its score is clearly worse.
+
+    Clearly: by more than one standard error of the best score so far, as the task gives it in ``standard_error`` (the
+    rule of Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3, which prefers the simplest of the
+    models that are about as good; here a later epoch, whose learning rate is lower). On 50 validation rows the best of
+    20 epochs is otherwise a matter of chance. A score without a standard error is compared as it is.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, save_top_k=1)
+        self.best_score = -math.inf
+        self.margin = 0.0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask the task how exact its score is, then save as usual."""
+        self.margin = float(getattr(pl_module, "standard_error", 0.0))
+        super().on_validation_end(trainer, pl_module)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Return whether the current score is better than the best so far, or hardly worse."""
+        if current is None:
+            return False
+        score = float(current) if self.mode == "max" else -float(current)
+        score = -math.inf if math.isnan(score) else score
+        keeps = score >= self.best_score - self.margin
+        self.best_score = max(score, self.best_score)
+        return trainer.strategy.reduce_boolean_decision(keeps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Add the best score so far, which need not be that of the saved checkpoint."""
+        return super().state_dict() | {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore it as well."""
+        super().load_state_dict(state_dict)
+        self.best_score = state_dict.get("best_score", -math.inf)
