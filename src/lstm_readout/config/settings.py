@@ -6,7 +6,7 @@ The rules are in ``suited.py``. A value that the user gives is never replaced.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 

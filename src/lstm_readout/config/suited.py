@@ -13,15 +13,32 @@ import numpy as np
 from lstm_readout.data.encoding import lengths_of
 from lstm_readout.data.module import TextDataModule
 
-KEYS = frozenset(
-    """
-    tokenizer.lowercase tokenizer.min_frequency
-    model.embedding_size model.embedding_std model.hidden_size model.word_dropout model.input_dropout
-    model.output_dropout model.chrono_init model.tied_embeddings model.feed_state model.reverse_source
-    init_from_counts task.label_smoothing optimizer.lr optimizer.weight_decay data.batch_size trainer.max_epochs
-    callbacks.early_stopping.patience
-    """.split()
-)  # what may be auto
+_OF_MODEL = (
+    "embedding_size",
+    "embedding_std",
+    "hidden_size",
+    "word_dropout",
+    "input_dropout",
+    "output_dropout",
+    "locked_dropout",
+    "chrono_init",
+    "tied_embeddings",
+    "feed_state",
+    "reverse_source",
+)
+KEYS = {
+    "tokenizer.lowercase",
+    "tokenizer.min_frequency",
+    *(f"model.{name}" for name in _OF_MODEL),
+    "init_from_counts",
+    "task.label_smoothing",
+    "task.adversarial",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "data.batch_size",
+    "trainer.max_epochs",
+    "callbacks.early_stopping.patience",
+}  # what may be auto
 
 
 class Size(NamedTuple):
@@ -76,63 +93,87 @@ def suited(size: Size, config: Mapping[str, Any], roles: Mapping[str, str]) -> d
 
 def _documents(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
     """Much dropout and few steps: a classifier memorises its rows within a few epochs."""
+    remembers = not config["model"].get("forget_bias")  # which chrono_init would replace
     return {
         "model.embedding_size": 128,
         "model.embedding_std": 0.1,
         "model.hidden_size": 128,
-        "model.word_dropout": 0.5,
-        "model.input_dropout": 0.5,
+        "model.word_dropout": 0.2,
+        "model.input_dropout": 0.3,
         "model.output_dropout": 0.5,
-        "model.chrono_init": float(max(size.length, 3)),
+        "model.locked_dropout": False,
+        "model.chrono_init": float(max(size.length, 3)) if remembers else 0.0,  # up to the length of a long row
         "task.label_smoothing": 0.0,
+        "task.adversarial": 1.0 if size.tokens < 1_000_000 else 0.0,  # more than twice the work
         "optimizer.lr": 2e-3,
         "optimizer.weight_decay": 0.0,
         "data.batch_size": 32,
-        "trainer.max_epochs": _epochs(size.rows / 32, steps=600, least=6, most=20),
+        "trainer.max_epochs": _epochs(size.rows / 32, steps=1400, least=4, most=20),
     }
 
 
 def _language(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
     """A large vocabulary shares one matrix between embedding and softmax; characters need none, and more units."""
-    words = size.vocab_size > 1000
-    hidden_size = 256
+    words, small, large = size.vocab_size > 1000, size.tokens < 100_000, size.tokens > 500_000
+    batch_size = 16 if small else 32
+    width = (384 if words else 512) if large else 256
     return {
-        "model.embedding_size": hidden_size if words else 64,
+        **(_tied(config["model"], width) if words else {"model.embedding_size": 64, "model.hidden_size": width}),
         "model.embedding_std": 0.1,
-        "model.hidden_size": hidden_size,
-        "model.tied_embeddings": words,
-        "model.word_dropout": 0.1 if words else 0.0,
-        "model.input_dropout": 0.5 if words else 0.0,
-        "model.output_dropout": 0.5,
+        "model.word_dropout": (0.3 if small else 0.1) if words else 0.0,
+        "model.input_dropout": (0.4 if large else 0.5) if words else 0.0,
+        "model.output_dropout": (0.4 if large else 0.5) if words else (0.25 if large else 0.4),
+        "model.locked_dropout": words,
         "model.chrono_init": 0.0,
         "task.label_smoothing": 0.0,
-        "optimizer.lr": 3e-3,
-        "optimizer.weight_decay": 0.1,
-        "data.batch_size": 16,
-        "trainer.max_epochs": _epochs(size.rows / 16, steps=600, least=6, most=20),
+        "optimizer.lr": 3e-3 if words else 4e-3,
+        "optimizer.weight_decay": 0.0 if words else 0.2,
+        "data.batch_size": batch_size,
+        "trainer.max_epochs": _epochs(_batches(size, config, batch_size), steps=6000, least=5, most=12),
     }
 
 
 def _translation(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
     """The softmax reads the encoder's state at every step, and the source is read from its end, unless it attends."""
-    attends = config["model"].get("attention", "none") != "none"
+    attends, small = config["model"].get("attention", "none") != "none", size.rows < 5000
     return {
-        "model.embedding_size": 128,
+        **_tied(config["model"], 256),
         "model.embedding_std": 0.1,
-        "model.hidden_size": 256,
-        "model.tied_embeddings": False,
         "model.feed_state": not attends,
-        "model.reverse_source": not attends,
+        "model.reverse_source": not attends and not config["model"].get("bidirectional"),
         "model.word_dropout": 0.0,
         "model.input_dropout": 0.3,
-        "model.output_dropout": 0.4,
+        "model.output_dropout": 0.4 if small else 0.3,
+        "model.locked_dropout": False,
         "model.chrono_init": 0.0,
-        "task.label_smoothing": 0.1,
+        "task.label_smoothing": 0.1 if config["model"].get("softmax") == "full" else 0.0,
         "optimizer.lr": 3e-3,
         "optimizer.weight_decay": 0.0,
         "data.batch_size": 32,
-        "trainer.max_epochs": _epochs(size.rows / 32, steps=3000, least=6, most=20),
+        "trainer.max_epochs": _epochs(size.rows / 32, steps=5000, least=5, most=20),
     }
+
+
+def _tied(model: Mapping[str, Any], width: int) -> dict[str, Any]:
+    """Share one matrix between embedding and softmax where sizes that the user has set allow it.
+
+    Args:
+        model: the configuration of the model; a size is a number where the user has set it.
+        width: of the embedding and of what the softmax reads.
+    """
+    decoder = model.get("decoder") or model
+    sizes = {name: decoder[name] for name in ("embedding_size", "hidden_size") if isinstance(decoder.get(name), int)}
+    tied = len(set(sizes.values())) < 2 and not model.get("proj_size") and model.get("softmax") == "full"
+    values = {"model.tied_embeddings": tied, "model.embedding_size": width, "model.hidden_size": width}
+    if tied and sizes:
+        values |= dict.fromkeys(("model.embedding_size", "model.hidden_size"), next(iter(sizes.values())))
+    return values
+
+
+def _batches(size: Size, config: Mapping[str, Any], batch_size: int) -> float:
+    """Return the batches of an epoch; a stream is cut into windows."""
+    data = config["data"]
+    return size.tokens / (batch_size * data["window"]) if data.get("carry_state") else size.rows / batch_size
 
 
 def _epochs(batches: float, *, steps: int, least: int, most: int) -> int:

@@ -44,9 +44,9 @@ def fill_features(embedding: nn.Embedding, values: Tensor) -> None:
 
 @torch.no_grad()
 def fill_bias(head: nn.Module, text: Ragged) -> None:
-    """Let a softmax start from the frequencies of the tokens, one half added to each count; an adaptive one keeps its own.
+    """Let a softmax start from the frequencies of the tokens, one half added to each count.
 
-    The bias becomes the logarithm, less its mean.
+    The bias becomes their logarithm, less its mean. An adaptive softmax has no such bias, and stays as it is.
     """
     if isinstance(head, AdaptiveHead):
         return
