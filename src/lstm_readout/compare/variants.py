@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.config.build import build_task
 from lstm_readout.config.check import check_targets
+from lstm_readout.config.settings import choose_settings
 from lstm_readout.config.values import leaves, plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _FIELDS = ("name", "against", "wrong", "probe", "change")
 _CHECKED = ("data", "model", "task", "optimizer", "scheduler", "trainer", "callbacks")
-_TRAINED = (*_CHECKED, "tokenizer", "vectors", "seed", "init_from", "init_into", "init_tokenizer")
+_TRAINED = (*_CHECKED, "tokenizer", "vectors", "seed", "init_from", "init_into", "init_tokenizer", "init_from_counts")
 
 
 class Variant(NamedTuple):
@@ -114,6 +115,7 @@ def _check(variant: Variant, data: TextDataModule, where: str = "") -> None:
     """Build the model, so that what cannot be built is refused before anything is trained."""
     try:
         check_targets(OmegaConf.create({name: variant.config[name] for name in _CHECKED if name in variant.config}))
+        choose_settings(variant.config, data)
         build_task(variant.config, data)
     except UserError as error:
         raise UserError(f"{where}{error}") from error

@@ -65,7 +65,7 @@ def build_data(config: dict[str, Any], resumed: Checkpoint | None = None) -> Tex
 
     Args:
         config: the configuration, whose ``auto`` values are replaced.
-        resumed: the checkpoint of a resumed run; without it tokenizers and labels are fitted on the data.
+        resumed: the checkpoint of a resumed run, with its vocabulary.
     """
     task_class, vocabulary = task_class_of(config), resumed and resumed.vocabulary
     choose_tokenizer(config, task_class.roles)
@@ -89,12 +89,11 @@ def build_task(config: Mapping[str, Any], data: TextDataModule, resumed: Mapping
     Args:
         config: the configuration.
         data: what it is trained on.
-        resumed: the configuration in the checkpoint of a resumed run. Its weights are loaded later, so no word vectors
-            and no language model are read.
+        resumed: the configuration in the checkpoint of a resumed run: its weights are loaded later.
     """
     task_class = task_class_of(config)
     model = instantiate(config["model"], **task_class.sizes(data.vocabulary))
-    saved = {key: config[key] for key in ("data", "tokenizer", "seed", "task")}
+    saved = {key: config[key] for key in ("data", "tokenizer", "seed", "task", "settings") if key in config}
     saved |= initialize(config, instantiate(config.get("vectors")), task_class, model, data, resumed)
     return instantiate(
         config["task"],

@@ -32,7 +32,6 @@ KEYS = {
     *(f"model.{name}" for name in _OF_MODEL),
     "init_from_counts",
     "task.label_smoothing",
-    "task.adversarial",
     "optimizer.lr",
     "optimizer.weight_decay",
     "data.batch_size",
@@ -46,7 +45,7 @@ class Size(NamedTuple):
 
     rows: int
     tokens: int  # of the last text role: what a classifier reads, and what the other models predict
-    length: int  # 95 % of the rows have at most this many tokens
+    length: int  # of the median row, in tokens
     vocab_size: int  # of the same role
     classes: int  # 0 without labels
 
@@ -55,9 +54,8 @@ class Size(NamedTuple):
         """Measure the training split; of a streamed corpus, its head."""
         role = [role for role, kind in data.roles.items() if kind == "text"][-1]
         lengths = lengths_of({role: data.columns["train"][role]}, data.roles)
-        length = int(np.percentile(lengths, 95, method="inverted_cdf"))
         sizes = len(data.vocabulary.tokenizers[role]), len(data.vocabulary.labels)
-        return cls(len(lengths), int(lengths.sum()), length, *sizes)
+        return cls(len(lengths), int(lengths.sum()), int(np.median(lengths)), *sizes)
 
     def __str__(self) -> str:
         """Describe the split in a few words."""
@@ -68,10 +66,11 @@ class Size(NamedTuple):
 def suited_tokenizer(roles: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings of a tokenizer, which depend on the task alone.
 
-    A document is classified by its words, whatever their case, and a word seen once says little about its label.
+    A document is classified by its words, whatever their case. A word seen once teaches little, but if it is unknown,
+    then the model learns to read unknown words; a language model has to predict it.
     """
-    classifies = "label" in roles.values()
-    return {"tokenizer.lowercase": classifies, "tokenizer.min_frequency": 2 if classifies else 1}
+    classifies, translates = "label" in roles.values(), list(roles.values()).count("text") == 2
+    return {"tokenizer.lowercase": classifies, "tokenizer.min_frequency": 2 if classifies or translates else 1}
 
 
 def suited(size: Size, config: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
@@ -98,17 +97,16 @@ def _documents(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
         "model.embedding_size": 128,
         "model.embedding_std": 0.1,
         "model.hidden_size": 128,
-        "model.word_dropout": 0.2,
-        "model.input_dropout": 0.3,
+        "model.word_dropout": 0.4,
+        "model.input_dropout": 0.5,
         "model.output_dropout": 0.5,
         "model.locked_dropout": False,
-        "model.chrono_init": float(max(size.length, 3)) if remembers else 0.0,  # up to the length of a long row
+        "model.chrono_init": float(max(size.length, 3)) if remembers else 0.0,  # a unit remembers up to a usual row
         "task.label_smoothing": 0.0,
-        "task.adversarial": 1.0 if size.tokens < 1_000_000 else 0.0,  # more than twice the work
-        "optimizer.lr": 2e-3,
+        "optimizer.lr": 5e-3,
         "optimizer.weight_decay": 0.0,
         "data.batch_size": 32,
-        "trainer.max_epochs": _epochs(size.rows / 32, steps=1400, least=4, most=20),
+        "trainer.max_epochs": _epochs(size.rows / 32, steps=1600, least=4, most=20),
     }
 
 
