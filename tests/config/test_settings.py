@@ -150,8 +150,9 @@ def write_reviews(path, rows):
 def test_what_was_chosen_is_logged_and_saved():
     write_reviews(Path("reviews.csv"), 60)
     main(["task=classify", "data=files", "data.path=reviews.csv", "doctor=off", "hydra.run.dir=run"])
-    assert "settings for " in caplog.text
-    assert "model.hidden_size=128" in caplog.text
+    log = Path("run/train.log").read_text()
+    assert "settings for 48 rows" in log
+    assert "model.hidden_size=128" in log
     saved = yaml.safe_load(Path("run/.hydra/config.yaml").read_text())
     assert saved["model"]["hidden_size"] == 128
     assert saved["trainer"]["max_epochs"] == 20
