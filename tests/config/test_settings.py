@@ -151,7 +151,7 @@ def test_what_was_chosen_is_logged_and_saved():
     write_reviews(Path("reviews.csv"), 60)
     main(["task=classify", "data=files", "data.path=reviews.csv", "doctor=off", "hydra.run.dir=run"])
     log = Path("run/train.log").read_text()
-    assert "settings for 48 rows" in log
+    assert "settings for 49 rows" in log
     assert "model.hidden_size=128" in log
     saved = yaml.safe_load(Path("run/.hydra/config.yaml").read_text())
     assert saved["model"]["hidden_size"] == 128
