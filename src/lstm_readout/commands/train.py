@@ -61,7 +61,6 @@ def find_lr(config: dict[str, Any]) -> None:
 
 def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
     """Build the data and the task, and report what the data is and what the task reads."""
-    # A resumed run keeps its vocabulary: training a unigram or wordpiece tokenizer twice gives different ids
     data = build_data(run.config, run.resumed)
     print_report(data.report)
     write_report(data.report, run.folder)

@@ -65,7 +65,7 @@ def build_data(config: dict[str, Any], resumed: Checkpoint | None = None) -> Tex
 
     Args:
         config: the configuration, whose ``auto`` values are replaced.
-        resumed: the checkpoint of a resumed run, with its vocabulary.
+        resumed: of a resumed run: its vocabulary is kept, since training some tokenizers twice gives different ids.
     """
     task_class, vocabulary = task_class_of(config), resumed and resumed.vocabulary
     choose_tokenizer(config, task_class.roles)
