@@ -21,7 +21,7 @@ from lstm_readout.data.module import TextDataModule
 def configuration(*overrides: str) -> dict[str, Any]:
     """Compose the data and the task that ``python train.py OVERRIDES`` would train."""
     with initialize_config_module("lstm_readout.configs", version_base="1.3"):
-        config = compose("train", list(overrides))
+        config = compose("train", ["settings=fixed", *overrides])
     with open_dict(config):
         for part in ("trainer", "callbacks", "logger"):  # these name the run's folder; there is none here
             del config[part]
@@ -32,7 +32,7 @@ def configuration(*overrides: str) -> dict[str, Any]:
 def run_configuration(folder: str, *overrides: str) -> Iterator[dict[str, Any]]:
     """Compose what ``python train.py OVERRIDES`` would run in a folder, with its trainer, callbacks and loggers."""
     with initialize_config_module("lstm_readout.configs", version_base="1.3"):
-        config = compose("train", list(overrides), return_hydra_config=True)
+        config = compose("train", ["settings=fixed", *overrides], return_hydra_config=True)
     with open_dict(config):
         config.hydra.runtime.output_dir = folder
     HydraConfig.instance().set_config(config)

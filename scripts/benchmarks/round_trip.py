@@ -37,7 +37,7 @@ def main() -> None:
 
 def row(kind: str, train: list[str], held_out: list[str]) -> list[str]:
     with initialize_config_module("lstm_readout.configs", version_base="1.3"):
-        composed = compose("train", overrides=[f"tokenizer={kind}"]).tokenizer
+        composed = compose("train", overrides=["settings=fixed", f"tokenizer={kind}"]).tokenizer
     options: Any = {key: value for key, value in composed.items() if str(key)[0] != "_"}
     tokenizer = TextTokenizer.train(train, **options)
     column, _ = tokenizer.encode(held_out)

@@ -14,7 +14,14 @@ from lstm_readout.commands.train import main as train
 from lstm_readout.training import trainer
 
 BEST = "checkpoint=run/checkpoints/best.ckpt"
-SMALL = ["model.hidden_size=8", "model.embedding_size=8", "data.max_rows=60", "data.eval_batch_size=7", "doctor=off"]
+SMALL = [
+    "settings=fixed",
+    "model.hidden_size=8",
+    "model.embedding_size=8",
+    "data.max_rows=60",
+    "data.eval_batch_size=7",
+    "doctor=off",
+]
 SMALL += ["trainer.max_epochs=1", "optimizer.lr=0.05", "logger.tensorboard=null"]
 GREEDY = ["task=translate", "tokenizer.reverse=true"]
 RUNS = {

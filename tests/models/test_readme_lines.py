@@ -10,18 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from torch.nn.utils.rnn import pack_sequence
 
 from lstm_readout import models
+from lstm_readout.config.build import build_data, build_task
+from lstm_readout.config.values import plain_values
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {"generate": models.LanguageModel, "translate": models.Seq2Seq, "classify": models.Classifier}
-SIZES = {
-    "generate": {"vocab_size": 9},
-    "translate": {"source_vocab_size": 9, "target_vocab_size": 9},
-    "classify": {"vocab_size": 9, "num_classes": 3},
-}
 
 
 def promised():
@@ -33,10 +29,13 @@ def promised():
 
 
 def default_model(task):
-    """Build the model as ``configs/`` has it where nothing is overridden."""
+    """Build the model of a run on which nothing is overridden."""
     with initialize_config_dir(str(ROOT / "configs"), version_base=None):
         config = compose("train", [f"task={task}"])
-    return instantiate(config.model, _partial_=True, _convert_="all")(**SIZES[task])
+    del config.callbacks, config.logger, config.trainer
+    values = plain_values(config)
+    data = build_data(values)
+    return build_task(values, data).model
 
 
 def executed(function, call):

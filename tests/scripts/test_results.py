@@ -22,7 +22,14 @@ finally:
     sys.path.remove(str(ROOT / "scripts"))
 
 PUBLISHED = ROOT / "docs" / "results"
-SMALL = ["data.max_rows=60", "model.hidden_size=8", "model.embedding_size=8", "trainer.max_epochs=1", "doctor=off"]
+SMALL = [
+    "data.max_rows=60",
+    "model.hidden_size=8",
+    "model.embedding_size=8",
+    "trainer.max_epochs=1",
+    "doctor=off",
+    "settings=fixed",
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,8 @@ def write(real, tmp_path):
 
     def write(name, *, seed=0, accuracy=0.9, recipe="trial", seconds=840.0, change=None):
         metrics, card = copy.deepcopy(real)
-        metrics |= {"test/accuracy": accuracy, "baseline/bag_of_words_accuracy": 0.5, "baseline/majority_accuracy": 0.4}
+        metrics |= {"test/accuracy": accuracy, "baseline/majority_accuracy": 0.4}
+        metrics |= {"baseline/bag_of_words_accuracy": 0.5, "baseline/ngram_accuracy": 0.55}
         card |= {"seed": seed, "seconds": seconds, "overrides": [f"experiment={recipe}", f"seed={seed}"]}
         card["device"] |= {"threads": 2, "name": "AVX2"}
         if change is not None:
@@ -96,7 +104,7 @@ def test_a_recipe_is_the_mean_and_the_deviation_over_its_seeds(three, figures):
     assert "2. a paper (quoted second-hand)" in text
     assert "| nobody ran this | accuracy |  |  |  |  |" in text
     assert f"| `trial` | test accuracy | 0.920 ± {deviation:.3f} | 0 1 2 |" in text
-    assert "majority 0.400, bag of words 0.500 | 14 minutes | two CPU cores |" in text
+    assert "majority 0.400, bag of words 0.500, word n-grams 0.550 | 14 minutes | two CPU cores |" in text
 
 
 def test_a_score_is_bold_only_above_every_figure(write, figures):
@@ -305,7 +313,9 @@ def test_a_time_in_bfloat16_says_so(write):
 
 def test_a_resumed_run_has_no_time(write):
     (recipe,) = recipes_of(read_all([write("run", seconds=None)]))
-    assert recipe.header() == ("test accuracy 0.900, one seed, on two CPU cores (majority 0.400, bag of words 0.500)")
+    assert recipe.header() == (
+        "test accuracy 0.900, one seed, on two CPU cores (majority 0.400, bag of words 0.500, word n-grams 0.550)"
+    )
 
 
 def test_a_header_is_one_line_of_the_recipe(three, tmp_path):
@@ -313,7 +323,8 @@ def test_a_header_is_one_line_of_the_recipe(three, tmp_path):
     path = tmp_path / "trial.yaml"
     path.write_text(
         "# @package _global_\n# python train.py experiment=trial\n# One direction. test accuracy 0.920 ± 0.026 over 3\n"
-        "# seeds, 14 minutes on two CPU cores (majority 0.400, bag of words 0.500)\ndefaults: []\n# below\n"
+        "# seeds, 14 minutes on two CPU cores (majority 0.400, bag of words 0.500, word n-grams 0.550)\n"
+        "defaults: []\n# below\n"
     )
     assert recipe.header() in header_of(path)
     assert "below" not in header_of(path)

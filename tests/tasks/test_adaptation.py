@@ -18,13 +18,13 @@ from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding import LanguageModelEnsemble
 from lstm_readout.models import LanguageModel
 from lstm_readout.tasks.metrics.adaptation import Adaptation
+from lstm_readout.tasks.metrics.adaptation_settings import settings_of
 from lstm_readout.tasks.metrics.adaptive_ngrams import AdaptiveNgrams, adaptive_log_probabilities, mean_with
 from lstm_readout.tasks.metrics.dynamic_evaluation import DynamicEvaluation, GradientSquares, Learner
 from lstm_readout.tasks.metrics.kneser_ney import discounts
 from lstm_readout.tasks.metrics.neural_cache import Cache, NeuralCache
 from lstm_readout.tasks.metrics.one_pass import score
 from lstm_readout.tasks.metrics.predictions import ScoredRows
-from lstm_readout.tasks.metrics.settings import settings_of
 from lstm_readout.tokenizer import EOS
 from lstm_readout.tokenizer.ragged import Ragged
 

@@ -212,7 +212,14 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-SMALL = ["task=generate", "data.max_rows=60", "trainer.max_epochs=1", "model.hidden_size=16", "model.embedding_size=8"]
+SMALL = [
+    "settings=fixed",
+    "task=generate",
+    "data.max_rows=60",
+    "trainer.max_epochs=1",
+    "model.hidden_size=16",
+    "model.embedding_size=8",
+]
 
 
 @pytest.mark.usefixtures("_own_folder")

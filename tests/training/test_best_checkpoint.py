@@ -13,7 +13,7 @@ ALONE = SimpleNamespace(strategy=SimpleNamespace(reduce_boolean_decision=bool))
 
 def saved(scores, margin, mode="max"):
     """Return the epochs that are saved: the last of them is the best checkpoint."""
-    callback = BestCheckpoint(monitor="val/accuracy", mode=mode)
+    callback = BestCheckpoint(monitor="val/accuracy", mode=mode, standard_errors=1.0)
     callback.margin = margin
     return [epoch for epoch, score in enumerate(scores) if callback.check_monitor_top_k(ALONE, torch.tensor(score))]
 
@@ -35,8 +35,8 @@ def test_a_later_epoch_is_kept_unless_it_is_clearly_worse(scores, margin, mode, 
 
 
 def test_a_resumed_run_remembers_the_best_score():
-    callback = BestCheckpoint(monitor="val/accuracy", mode="max")
+    callback = BestCheckpoint(monitor="val/accuracy", mode="max", standard_errors=1.0)
     assert callback.check_monitor_top_k(ALONE, torch.tensor(0.9))
-    resumed = BestCheckpoint(monitor="val/accuracy", mode="max")
+    resumed = BestCheckpoint(monitor="val/accuracy", mode="max", standard_errors=1.0)
     resumed.load_state_dict(callback.state_dict())
     assert not resumed.check_monitor_top_k(ALONE, torch.tensor(0.8))

@@ -44,7 +44,14 @@ def test_too_few_steps_tell_nothing():
         read_curve(RATES[:SKIPPED], [1.0] * SKIPPED, [1.0] * SKIPPED)
 
 
-SMALL = ["data.max_rows=200", "data.batch_size=16", "model.hidden_size=8", "model.embedding_size=8", "find_lr=true"]
+SMALL = [
+    "settings=fixed",
+    "data.max_rows=200",
+    "data.batch_size=16",
+    "model.hidden_size=8",
+    "model.embedding_size=8",
+    "find_lr=true",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.config.build import build_task
+from lstm_readout.config.build import build_task, task_class_of
 from lstm_readout.config.check import check_targets
-from lstm_readout.config.settings import choose_settings
+from lstm_readout.config.settings import choose_settings, choose_tokenizer
 from lstm_readout.config.values import leaves, plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError, did_you_mean
@@ -83,6 +83,8 @@ def _variant(key: str, node: Any, config: DictConfig) -> Variant:
     change = plain_values(node.get("change") or OmegaConf.create({}), resolve=False)
     changed = cast(DictConfig, OmegaConf.merge(OmegaConf.create(plain_values(config, resolve=False)), change))
     names = [name for name in _TRAINED if name in changed]
+    trained = plain_values(OmegaConf.masked_copy(changed, names))
+    choose_tokenizer(trained, task_class_of(trained).roles)
     return Variant(
         key=key,
         name=str(node.get("name", key)),
@@ -90,7 +92,7 @@ def _variant(key: str, node: Any, config: DictConfig) -> Variant:
         wrong=bool(node.get("wrong")),
         probe=bool(node.get("probe")),
         change=change,
-        config=plain_values(OmegaConf.masked_copy(changed, names)),
+        config=trained,
     )
 
 

@@ -62,8 +62,10 @@ def save_settings(config: Mapping[str, Any], folder: Path) -> None:
     path, chosen = folder / ".hydra" / "config.yaml", config.get("settings")
     if not isinstance(chosen, dict) or not path.is_file():
         return
-    saved = yaml.safe_load(path.read_text(encoding="utf-8"))
-    _replace(saved, {key: value for key, value in leaves(dict(config))})
+    saved, values = yaml.safe_load(path.read_text(encoding="utf-8")), dict(leaves(dict(config)))
+    for key in [key for key, _ in leaves(saved) if key in KEYS & values.keys()]:
+        node, name = _place(saved, key)
+        node[name] = values[key]
     partial = path.with_suffix(".partial")
     partial.write_text(yaml.safe_dump(saved, sort_keys=False, allow_unicode=True), encoding="utf-8")
     partial.replace(path)
@@ -87,10 +89,7 @@ def _replace(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any
     """
     used: dict[str, Any] = {}
     for key in _open_keys(config):
-        *path, name = key.split(".")
-        node: Any = config
-        for part in path:
-            node = node[part]
+        node, name = _place(config, key)
         of_model = _of_model(key)
         if of_model in values and _takes(node, name):
             node[name] = used[of_model] = values[of_model]
@@ -99,9 +98,14 @@ def _replace(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any
     return used
 
 
+def _place(config: dict[str, Any], key: str) -> tuple[dict[str, Any], str]:
+    """Return the node that holds a dotted key, and the name there."""
+    *path, name = key.split(".")
+    for part in path:
+        config = config[part]
+    return config, name
+
+
 def _takes(node: Mapping[str, Any], name: str) -> bool:
-    """Return whether the target of a node has this parameter; a node without a target takes everything."""
-    if "_target_" not in node:
-        return True
-    parameters = parameters_of(node["_target_"])
-    return name in parameters.kinds or parameters.others is not None
+    """Return whether the target of a node names this parameter; a node without a target takes everything."""
+    return "_target_" not in node or name in parameters_of(node["_target_"]).kinds

@@ -36,6 +36,7 @@ KEYS = {
     "optimizer.weight_decay",
     "data.batch_size",
     "trainer.max_epochs",
+    "callbacks.best.standard_errors",
     "callbacks.early_stopping.patience",
 }  # what may be auto
 
@@ -87,7 +88,11 @@ def suited(size: Size, config: Mapping[str, Any], roles: Mapping[str, str]) -> d
     epochs = values["trainer.max_epochs"]
     if config.get("trainer", {}).get("max_steps", -1) > 0:
         values["trainer.max_epochs"] = -1  # the user has set the length of the run
-    return values | {"init_from_counts": True, "callbacks.early_stopping.patience": max(3, epochs // 2)}
+    return values | {
+        "init_from_counts": True,
+        "callbacks.best.standard_errors": 1.0,
+        "callbacks.early_stopping.patience": max(3, epochs // 2),
+    }
 
 
 def _documents(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:

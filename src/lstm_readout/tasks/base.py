@@ -217,7 +217,7 @@ class Task(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what makes the checkpoint self-contained."""
-        config = self.config | scored_as(self.trainer)
+        config = self.config | ({} if self._trainer is None else scored_as(self.trainer))
         checkpoint["hyper_parameters"] = hyper_parameters(self.name, self.model.arguments, self.vocabulary, config)
 
     @classmethod

@@ -22,6 +22,7 @@ from lstm_readout.tasks.base import Stage, Task, text_of
 from lstm_readout.tasks.counts import fill_bias
 from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.adaptation import Adaptation
+from lstm_readout.tasks.metrics.adaptation_settings import settings_of
 from lstm_readout.tasks.metrics.adaptive_ngrams import AdaptiveNgrams
 from lstm_readout.tasks.metrics.baselines import timed, unigram_loss
 from lstm_readout.tasks.metrics.dynamic_evaluation import DynamicEvaluation
@@ -29,7 +30,6 @@ from lstm_readout.tasks.metrics.kneser_ney import kneser_ney_loss
 from lstm_readout.tasks.metrics.neural_cache import NeuralCache
 from lstm_readout.tasks.metrics.perplexity import at_work, fresh_loss, gives_back, units, unk_share
 from lstm_readout.tasks.metrics.predictions import ScoredRows
-from lstm_readout.tasks.metrics.settings import settings_of
 from lstm_readout.tokenizer import Vocabulary
 
 log = logging.getLogger(__name__)

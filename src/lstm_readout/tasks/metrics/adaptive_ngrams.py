@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lstm_readout.tasks.metrics.adaptation_settings import check_whole_number
 from lstm_readout.tasks.metrics.kneser_ney import discounts
 from lstm_readout.tasks.metrics.predictions import ScoredRows
-from lstm_readout.tasks.metrics.settings import check_whole_number
 
 _RATE = 0.01  # of the share of the n-grams in a mean; between 0.002 and 0.05 it hardly matters
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lstm_readout.tasks.metrics.settings import check_number, check_share, check_whole_number
+from lstm_readout.tasks.metrics.adaptation_settings import check_number, check_share, check_whole_number
 
 _WHERE = "task.dynamic_evaluation"
 

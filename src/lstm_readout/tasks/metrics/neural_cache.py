@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lstm_readout.tasks.metrics.settings import check_number, check_share, check_whole_number
+from lstm_readout.tasks.metrics.adaptation_settings import check_number, check_share, check_whole_number
 
 _WHERE = "task.neural_cache"
 

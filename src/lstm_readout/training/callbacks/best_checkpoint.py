@@ -11,28 +11,33 @@ from torch import Tensor
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """``ModelCheckpoint`` that prefers a later epoch unless its score is clearly worse.
+    """``ModelCheckpoint`` that can prefer a later epoch unless its score is clearly worse than the best.
 
-    Clearly: by more than one standard error of the best score so far, as the task gives it in ``standard_error`` (the
-    rule of Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3, which prefers the simplest of the
-    models that are about as good; here a later epoch, whose learning rate is lower). On 50 validation rows the best of
-    20 epochs is otherwise a matter of chance. A score without a standard error is compared as it is.
+    On 50 validation rows the best of 20 epochs is a matter of chance, and a later epoch had a lower learning rate. This
+    is the rule of Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3, which prefers the simplest
+    of the models that are about as good.
+
+    Args:
+        standard_errors: an epoch is clearly worse if it is more than this many standard errors below the best score.
+            The task gives them in ``standard_error``. 0: only a better epoch replaces the best.
+        options: those of ``ModelCheckpoint``.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, save_top_k=1)
+    def __init__(self, *, standard_errors: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.standard_errors = standard_errors
         self.best_score = -math.inf
         self.margin = 0.0
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask the task how exact its score is, then save as usual."""
-        self.margin = float(getattr(pl_module, "standard_error", 0.0))
+        self.margin = self.standard_errors * float(getattr(pl_module, "standard_error", 0.0))
         super().on_validation_end(trainer, pl_module)
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Return whether the current score is better than the best so far, or hardly worse."""
-        if current is None:
-            return False
+        if current is None or not self.standard_errors:
+            return super().check_monitor_top_k(trainer, current)
         score = float(current) if self.mode == "max" else -float(current)
         score = -math.inf if math.isnan(score) else score
         keeps = score >= self.best_score - self.margin
