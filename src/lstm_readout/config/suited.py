@@ -118,7 +118,7 @@ def _documents(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
 def _language(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
     """A large vocabulary shares one matrix between embedding and softmax; characters need none, and more units."""
     words, small, large = size.vocab_size > 1000, size.tokens < 100_000, size.tokens > 500_000
-    batch_size = 16 if small else 32
+    batch_size = _columns(size, config) if config["data"].get("carry_state") else 16 if small else 32
     width = (384 if words else 512) if large else 256
     return {
         **(_tied(config["model"], width) if words else {"model.embedding_size": 64, "model.hidden_size": width}),
@@ -171,6 +171,11 @@ def _tied(model: Mapping[str, Any], width: int) -> dict[str, Any]:
     if tied and sizes:
         values |= dict.fromkeys(("model.embedding_size", "model.hidden_size"), next(iter(sizes.values())))
     return values
+
+
+def _columns(size: Size, config: Mapping[str, Any]) -> int:
+    """Return how many parallel columns of a stream leave about 40 windows per epoch."""
+    return int(np.clip(size.tokens // (40 * config["data"]["window"]), 4, 32))
 
 
 def _batches(size: Size, config: Mapping[str, Any], batch_size: int) -> float:
