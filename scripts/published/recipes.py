@@ -10,9 +10,10 @@ import numpy as np
 from published.records import MEASURES, Record, by_recipe
 
 NAMES = {"accuracy": "accuracy", "bleu": "BLEU", "loss": "loss"}
+WORDS = {"bleu": "BLEU", "bleu_lowercase": "lower-cased BLEU", "chrf": "chrF", "macro_f1": "macro-F1"}
 BESIDE = {  # metrics shown next to the one that a task is judged by
     "classify": ["macro_f1"],
-    "translate": ["chrf"],
+    "translate": ["bleu_lowercase", "chrf"],
     "generate": ["perplexity", "bits_per_character", "bits_per_byte"],
 }
 BASELINES = {
@@ -22,7 +23,7 @@ BASELINES = {
     "kneser ney": "Kneser-Ney n-grams",
 }
 CORES = {1: "one CPU core", 2: "two CPU cores"}
-DIGITS = {"accuracy": 3, "macro_f1": 3, "bleu": 1, "chrf": 1, "loss": 3, "perplexity": 2}
+DIGITS = {"accuracy": 3, "macro_f1": 3, "bleu": 1, "bleu_lowercase": 1, "chrf": 1, "loss": 3, "perplexity": 2}
 OTHER_DIGITS = 3  # bits per something
 
 
@@ -69,6 +70,18 @@ class Recipe(NamedTuple):
         """Return a metric over the seeds; by default the one that the task is judged by."""
         metric = metric or self.first.measure
         return Scores(metric, [record.metrics[metric] for record in self.records])
+
+    def lower_cased(self, scores: Scores) -> Scores | None:
+        """Return the lower-cased BLEU beside a cased one; None for other metrics, and where it was not measured."""
+        name = f"{scores.name}_lowercase"
+        return self.scores(name) if all(name in record.metrics for record in self.records) else None
+
+    def standard_error(self) -> str:
+        """Return ``sqrt(p (1 - p) / n)`` of an accuracy p on the n rows of its split; empty for other metrics."""
+        if not self.first.measure.endswith("accuracy"):
+            return ""
+        share, rows = self.scores().mean, self.first.card["corpus"]["splits"][self.first.split]["rows"]
+        return f"{np.sqrt(share * (1 - share) / rows):.3f}"
 
     def beside(self) -> str:
         """Return the other metrics of that split in a few words."""
@@ -145,7 +158,7 @@ def minutes(seconds: float) -> str:
 def readable(metric: str) -> str:
     """Return a metric's name in words: ``val/bits_per_byte`` -> ``bits per byte``."""
     name = metric.split("/")[-1]
-    return {"bleu": "BLEU", "chrf": "chrF", "macro_f1": "macro-F1"}.get(name, name.replace("_", " "))
+    return WORDS.get(name, name.replace("_", " "))
 
 
 def unit_of_one(record: Record) -> str:

@@ -121,6 +121,50 @@ def test_a_score_that_rounds_to_a_published_one_is_not_above_it(write, figures):
     assert "| a trial | accuracy | **0.935**, one seed" in text
 
 
+def test_the_standard_error_is_that_of_a_share_of_the_test_rows(write, figures):
+    run = write("run", accuracy=0.889, change=set_at("corpus", "splits", "test", "rows", value=500))
+    text = page(recipes_of(read_all([run])), figures=figures)
+    assert "| `trial` | test accuracy | 0.889 | 0 | 0.014 |" in text  # sqrt(0.889 * 0.111 / 500) = 0.01405
+
+
+def test_a_score_above_only_our_own_baselines_is_not_bold(write, figures):
+    told = figures.read_text(encoding="utf-8")
+    run = recipes_of(read_all([write("run", accuracy=0.95)]))
+    assert "**0.950**" in page(run, figures=figures)
+    assert "**0.950**" in page(run, figures=_of_own(figures, told.replace("source: a notebook", "own: true")))
+    own = told.replace("source: a notebook", "own: true").replace("source: a paper, second_hand: true", "own: true")
+    text = page(run, figures=_of_own(figures, own))
+    assert "| a trial | accuracy | 0.950, one seed" in text
+    assert "1. this project's baselines without an LSTM" in text
+
+
+def _of_own(figures, told):
+    figures.write_text(told, encoding="utf-8")
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("lower_cased", "told"),
+    [
+        (41.04, "40.5, lower-cased 41.0, one seed"),  # 41.0 is not above 41.02
+        (41.14, "**40.5**, lower-cased 41.1, one seed"),
+        (None, "40.5, one seed"),  # older runs: the cased score is compared
+    ],
+)
+def test_lower_cased_bleu_is_compared_with_lower_cased_bleu(figures, lower_cased, told):
+    real = next(record for record in read_all([PUBLISHED]) if record.recipe == "multi30k")
+    metrics = real.metrics | {"test/bleu": 40.5}
+    metrics |= {} if lower_cased is None else {"test/bleu_lowercase": lower_cased}
+    figures.write_text(
+        "- {title: a trial, recipe: multi30k, metric: test/bleu, unit: BLEU, "
+        "beat: [{figure: 41.02, what: lower-cased, source: a paper, lowercase: true}]}",
+        encoding="utf-8",
+    )
+    text = page(recipes_of([real._replace(metrics=metrics)]), figures=figures)
+    assert f"| a trial | BLEU | {told}" in text
+    assert ("lower-cased BLEU 41" in text) == (lower_cased is not None)
+
+
 def test_a_run_that_took_longer_than_its_column_says_so(write, figures):
     text = page(recipes_of(read_all([write("run", seconds=1000.0)])), figures=figures)
     assert "| a trial | accuracy | 0.900, one seed, 17 minutes (over) |" in text
