@@ -89,7 +89,7 @@ def test_the_batch_size_reaches_the_loader():
 @pytest.mark.parametrize(
     ("overrides", "tied", "embedding", "hidden"),
     [
-        ([], True, 256, 256),
+        ([], True, 128, 128),
         (["model.hidden_size=40"], True, 40, 40),
         (["model.embedding_size=40"], True, 40, 40),
         (["model.embedding_size=40", "model.hidden_size=24"], False, 40, 24),

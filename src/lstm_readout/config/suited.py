@@ -139,21 +139,22 @@ def _language(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
 def _translation(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
     """The softmax reads the encoder's state at every step, and the source is read from its end, unless it attends."""
     attends, small = config["model"].get("attention", "none") != "none", size.rows < 5000
+    simple = size.vocab_size <= 1000 and size.tokens < 500_000  # a few words in fixed patterns
     return {
-        **_tied(config["model"], 256),
+        **_tied(config["model"], 128 if simple else 256),
         "model.embedding_std": 0.1,
         "model.feed_state": not attends,
         "model.reverse_source": not attends and not config["model"].get("bidirectional"),
         "model.word_dropout": 0.0,
-        "model.input_dropout": 0.3,
-        "model.output_dropout": 0.4 if small else 0.3,
+        "model.input_dropout": 0.0 if simple else 0.3,
+        "model.output_dropout": 0.0 if simple else 0.4 if small else 0.3,
         "model.locked_dropout": False,
         "model.chrono_init": 0.0,
-        "task.label_smoothing": 0.1 if config["model"].get("softmax") == "full" else 0.0,
-        "optimizer.lr": 3e-3,
+        "task.label_smoothing": 0.1 if config["model"].get("softmax") == "full" and not simple else 0.0,
+        "optimizer.lr": 5e-3 if simple else 3e-3,
         "optimizer.weight_decay": 0.0,
         "data.batch_size": 32,
-        "trainer.max_epochs": _epochs(size.rows / 32, steps=5000, least=5, most=20),
+        "trainer.max_epochs": _epochs(size.rows / 32, steps=2600 if simple else 5000, least=5, most=20),
     }
 
 
