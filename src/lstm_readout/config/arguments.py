@@ -72,10 +72,8 @@ def _with_resumed(arguments: list[str], needed: str) -> list[str]:
     if not recorded.is_file() or not (Path(resumed) / needed).exists():
         raise UserError(f"resume: '{resumed}' is not a run folder with a {needed}.")
     earlier = [_with_new_name(str(line)) for line in OmegaConf.load(recorded)]
-    config = recorded.with_name("config.yaml")
-    if (
-        needed.endswith(".ckpt") and config.is_file() and "settings" not in OmegaConf.load(config)
-    ):  # of an earlier version
+    config, trains = recorded.with_name("config.yaml"), needed.endswith(".ckpt")
+    if trains and config.is_file() and "settings" not in OmegaConf.load(config):  # a run of an earlier version
         earlier.insert(0, "settings=fixed")
     return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
 
