@@ -26,8 +26,8 @@ from lstm_readout.compare.statistics import METRICS, Metric, scores
 from lstm_readout.compare.summary import write_report
 from lstm_readout.compare.table import Comparison, Failure, compared
 from lstm_readout.compare.variants import Variant, read_variants
-from lstm_readout.config.arguments import of_run
 from lstm_readout.config.hydra_main import hydra_main, refuse
+from lstm_readout.config.run_folder import of_run
 from lstm_readout.config.values import plain_values
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError

@@ -18,10 +18,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lstm_readout.commands.begin import TrainingRun, begin
 from lstm_readout.commands.conclude import conclude
 from lstm_readout.commands.hints import command_line
-from lstm_readout.config.arguments import of_run
 from lstm_readout.config.build import build_data, build_task
 from lstm_readout.config.build_trainer import bare_trainer, build_trainer
 from lstm_readout.config.hydra_main import hydra_main
+from lstm_readout.config.run_folder import of_run
 from lstm_readout.config.settings import save_settings
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError

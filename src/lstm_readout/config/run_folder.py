@@ -1,0 +1,56 @@
+"""The arguments of a command that creates or resumes a run folder, before Hydra reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lstm_readout.config.arguments import quoted, value_of
+from lstm_readout.config.hydra_main import refuse
+from lstm_readout.errors import UserError
+from lstm_readout.models.checkpoint import RENAMED
+
+
+def of_run(arguments: list[str], needed: str) -> list[str]:
+    """Prepare the arguments of a command that creates a run folder; exit with 2 if the folder is unusable.
+
+    Args:
+        arguments: of the command line.
+        needed: what the folder of ``resume=FOLDER`` must contain.
+    """
+    try:
+        arguments = quoted(_with_resumed(arguments, needed))
+        _check_folder(arguments)
+    except UserError as error:
+        refuse(error)
+    return arguments
+
+
+def _with_resumed(arguments: list[str], needed: str) -> list[str]:
+    """Put the overrides of the resumed run before those given now; the run continues in its own folder."""
+    resumed = value_of(arguments, "resume")
+    if resumed in (None, "null"):
+        return arguments
+    recorded = Path(resumed) / ".hydra" / "overrides.yaml"
+    if not recorded.is_file() or not (Path(resumed) / needed).exists():
+        raise UserError(f"resume: '{resumed}' is not a run folder with a {needed}.")
+    earlier = [_with_new_name(str(line)) for line in OmegaConf.load(recorded)]
+    config, trains = recorded.with_name("config.yaml"), needed.endswith(".ckpt")
+    if trains and config.is_file() and "settings" not in OmegaConf.load(config):  # a run of an earlier version
+        earlier.insert(0, "settings=fixed")
+    return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
+
+
+def _with_new_name(override: str) -> str:
+    """Return an earlier run's override under its current key."""
+    key, separator, value = override.partition("=")
+    name = key.lstrip("+~")
+    return f"{key.removesuffix(name)}{RENAMED.get(name, name)}{separator}{value}"
+
+
+def _check_folder(arguments: list[str]) -> None:
+    """Refuse a folder that contains a run: Hydra would overwrite its configuration before anything else."""
+    folder = value_of(arguments, "hydra.run.dir")
+    if folder is not None and value_of(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
+        raise UserError(f"hydra.run.dir: '{folder}' already holds a run. Name another folder, or resume={folder}.")
