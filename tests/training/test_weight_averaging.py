@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lstm_readout.commands.evaluate import main as evaluate
 from lstm_readout.commands.train import main
+from lstm_readout.models.weights_digest import digest
 from lstm_readout.tasks import ClassifyTask
 
 # 6 steps an epoch, 18 in all
@@ -44,6 +45,8 @@ def test_the_moving_average_follows_its_formula_and_is_what_is_saved():
         average = decay * average + (1 - decay) * weights
     torch.testing.assert_close(_weights(folder / "last.ckpt"), average)
     torch.testing.assert_close(_weights(folder / "last.ckpt", "current_model_state"), steps[-1])
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    assert saved["weights_sha256"] == digest(saved["state_dict"])  # the average's, which is what is loaded
 
 
 def test_the_plain_mean_is_that_of_the_epochs_ends():

@@ -26,6 +26,7 @@ from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule, data_of
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.models.checkpoint import Checkpoint, hyper_parameters, read_checkpoint
+from lstm_readout.models.weights_digest import WEIGHTS_SHA256, digest
 from lstm_readout.tasks.means import RunningMean, Stage
 from lstm_readout.tasks.scored_as import scored_as
 from lstm_readout.tokenizer import Vocabulary
@@ -219,6 +220,7 @@ class Task(LightningModule):
         """Add what makes the checkpoint self-contained."""
         config = self.config | ({} if self._trainer is None else scored_as(self.trainer))
         checkpoint["hyper_parameters"] = hyper_parameters(self.name, self.model.arguments, self.vocabulary, config)
+        checkpoint[WEIGHTS_SHA256] = digest(checkpoint["state_dict"])  # last: a callback may have put an average there
 
     @classmethod
     def load_from_checkpoint(  # pyright: ignore[reportIncompatibleMethodOverride]
