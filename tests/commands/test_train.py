@@ -105,10 +105,16 @@ def test_a_run_folder_in_use_is_refused(capsys):
     arguments = ["debug=limited", "hydra.run.dir=mine", *SMALL]
     main(arguments)
     before = {path: path.stat().st_mtime_ns for path in Path("mine").rglob("*")}
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    assert "error: hydra.run.dir: 'mine' already holds a run" in capsys.readouterr().err
+    for words in (
+        ["hydra.run.dir=mine"],
+        ["hydra.run.dir='mine'"],
+        ["-m", "hydra.sweep.dir='mine'"],
+        ["-m", "hydra.sweep.dir=."],
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "debug=limited", *SMALL])
+        assert stop.value.code == 2
+        assert "'mine' already holds a run" in capsys.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in Path("mine").rglob("*")}
 
 

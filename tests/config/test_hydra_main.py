@@ -268,7 +268,7 @@ def never(config: dict[str, Any]) -> None:
         ("-m model=small,large", "model.size: wanted int, got 'wrong' (str)."),
         ("-m seed=interval(1,3)", "'seed=interval(1,3)': the basic sweeper cannot draw from an interval; "
                                   "list values or use range(...)."),
-        ("-m hydra.sweep.dir=a,b", "'hydra.sweep.dir=a,b' names several values, but Hydra's own settings "
+        ("-m hydra.job.name=a,b", "'hydra.job.name=a,b' names several values, but Hydra's own settings "
                                    "cannot be swept."),
         ("-m task=glob(z*)", "'task=glob(z*)' has no value at all."),
         ("sed=1 task.x=3", "Could not find 'sed'. Did you mean 'seed'? Valid: model, seed, task.\n"

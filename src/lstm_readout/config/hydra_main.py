@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lstm_readout.config.check import check_jobs, check_targets
-from lstm_readout.config.jobs import VERSION_BASE, overrides_first, read_command_line
+from lstm_readout.config.jobs import VERSION_BASE, as_hydra_reads, read_command_line
 from lstm_readout.config.run_log import close_log_files, write_to_log
 from lstm_readout.config.values import plain_values
 from lstm_readout.errors import UserError
@@ -48,7 +48,7 @@ def hydra_main(
         SystemExit: 2 after a user's mistake, 130 after an interrupt, else what Hydra exits with.
     """
     job = _guarded(run, plain, options)
-    with _command_line(overrides_first(sys.argv[1:] if arguments is None else arguments)):
+    with _command_line(as_hydra_reads(sys.argv[1:] if arguments is None else arguments)):
         try:
             line = read_command_line(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
             check_jobs(line.jobs)

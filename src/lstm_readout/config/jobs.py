@@ -27,6 +27,7 @@ from omegaconf import DictConfig
 
 from lstm_readout.config.compose import Composer, Loader, without_hydra
 from lstm_readout.config.sweep import first_values, jobs_of_sweep, refuse_values
+from lstm_readout.config.words import readable
 from lstm_readout.errors import UserError
 
 VERSION_BASE = "1.3"
@@ -81,8 +82,9 @@ def read_command_line(
     return _CommandLine([], None) if flags.cfg else _CommandLine([without_hydra(hydra.composed)], hydra)
 
 
-def overrides_first(arguments: list[str]) -> list[str]:
-    """Return the command line with its overrides before its flags: Hydra refuses ``a=1 -m b=2,3``."""
+def as_hydra_reads(arguments: list[str]) -> list[str]:
+    """Return the command line in Hydra's grammar, overrides before flags: Hydra refuses ``a=1 -m b=2,3``."""
+    arguments = readable(arguments)
     overrides = get_args_parser().parse_intermixed_args(arguments).overrides
     left = list(overrides)
     flags = [word for word in arguments if word not in left or left.remove(word)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lstm_readout.config.arguments import quoted, value_of
 from lstm_readout.config.hydra_main import refuse
+from lstm_readout.config.words import value_of
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import RENAMED
 
@@ -20,7 +20,7 @@ def of_run(arguments: list[str], needed: str) -> list[str]:
         needed: what the folder of ``resume=FOLDER`` must contain.
     """
     try:
-        arguments = quoted(_with_resumed(arguments, needed))
+        arguments = _with_resumed(arguments, needed)
         _check_folder(arguments)
     except UserError as error:
         refuse(error)
@@ -30,7 +30,7 @@ def of_run(arguments: list[str], needed: str) -> list[str]:
 def _with_resumed(arguments: list[str], needed: str) -> list[str]:
     """Put the overrides of the resumed run before those given now; the run continues in its own folder."""
     resumed = value_of(arguments, "resume")
-    if resumed in (None, "null"):
+    if resumed is None:
         return arguments
     recorded = Path(resumed) / ".hydra" / "overrides.yaml"
     if not recorded.is_file() or not (Path(resumed) / needed).exists():
@@ -51,6 +51,14 @@ def _with_new_name(override: str) -> str:
 
 def _check_folder(arguments: list[str]) -> None:
     """Refuse a folder that contains a run: Hydra would overwrite its configuration before anything else."""
-    folder = value_of(arguments, "hydra.run.dir")
-    if folder is not None and value_of(arguments, "resume") is None and (Path(folder) / ".hydra").exists():
+    if value_of(arguments, "resume") is not None:
+        return
+    folder, sweep = value_of(arguments, "hydra.run.dir"), value_of(arguments, "hydra.sweep.dir")
+    if folder is not None and _holds_run(Path(folder)):
         raise UserError(f"hydra.run.dir: '{folder}' already holds a run. Name another folder, or resume={folder}.")
+    if sweep is not None and (earlier := next(filter(_holds_run, [Path(sweep), *Path(sweep).glob("*")]), None)):
+        raise UserError(f"hydra.sweep.dir: '{earlier}' already holds a run. Name another folder.")
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / ".hydra").exists()
