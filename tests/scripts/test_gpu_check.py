@@ -63,7 +63,7 @@ def test_both_sides_do_the_same_work(rehearsed: SimpleNamespace, recipe: str) ->
         assert side["tokens_per_second"] > 0
         assert side["peak_bytes"] is side["host_waits"]["per_step"] is None  # the processor has neither
         if not name.startswith("recipe"):
-            assert all(0 < share < 2 for share in side["share_of"].values())
+            assert all(share > 0 for share in side["share_of"].values())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

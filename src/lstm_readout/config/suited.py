@@ -39,6 +39,7 @@ KEYS = {
     "callbacks.best.standard_errors",
     "callbacks.early_stopping.patience",
 }  # what may be auto
+_FEW_TOKENS, _MANY_TOKENS = 100_000, 500_000
 
 
 class Size(NamedTuple):
@@ -83,7 +84,8 @@ def suited(size: Size, config: Mapping[str, Any], roles: Mapping[str, str]) -> d
         roles: of the task: labels make it a classifier, two texts a translator.
     """
     texts = sum(kind == "text" for kind in roles.values())
-    rules = _translation if texts == 2 else _language if texts == len(roles) else _documents
+    language = _words if size.vocab_size > 1000 else _characters
+    rules = _translation if texts == 2 else language if texts == len(roles) else _documents
     values = rules(size, config)
     epochs = values["trainer.max_epochs"]
     if config.get("trainer", {}).get("max_steps", -1) > 0:
@@ -115,25 +117,48 @@ def _documents(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _language(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A large vocabulary shares one matrix between embedding and softmax; characters need none, and more units."""
-    words, small, large = size.vocab_size > 1000, size.tokens < 100_000, size.tokens > 500_000
-    batch_size = _columns(size, config) if config["data"].get("carry_state") else 16 if small else 32
-    width = (384 if words else 512) if large else 256
+def _words(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A large vocabulary shares one matrix between embedding and softmax."""
+    small, large = size.tokens < _FEW_TOKENS, size.tokens > _MANY_TOKENS
     return {
-        **(_tied(config["model"], width) if words else {"model.embedding_size": 64, "model.hidden_size": width}),
+        **_tied(config["model"], 384 if large else 256),
         "model.embedding_std": 0.1,
-        "model.word_dropout": (0.3 if small else 0.1) if words else 0.0,
-        "model.input_dropout": (0.4 if large else 0.5) if words else 0.0,
-        "model.output_dropout": (0.4 if large else 0.5) if words else (0.25 if large else 0.4),
-        "model.locked_dropout": words,
+        "model.word_dropout": 0.3 if small else 0.1,
+        "model.input_dropout": 0.4 if large else 0.5,
+        "model.output_dropout": 0.4 if large else 0.5,
+        "model.locked_dropout": True,
         "model.chrono_init": 0.0,
         "task.label_smoothing": 0.0,
-        "optimizer.lr": 3e-3 if words else 4e-3,
-        "optimizer.weight_decay": 0.0 if words else 0.2,
-        "data.batch_size": batch_size,
-        "trainer.max_epochs": _epochs(_batches(size, config, batch_size), steps=6000, least=5, most=12),
+        "optimizer.lr": 3e-3,
+        "optimizer.weight_decay": 0.0,
+        **_steps_of_language(size, config),
     }
+
+
+def _characters(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A small vocabulary needs no such matrix, and leaves room for more units."""
+    large = size.tokens > _MANY_TOKENS
+    return {
+        "model.embedding_size": 64,
+        "model.hidden_size": 512 if large else 256,
+        "model.embedding_std": 0.1,
+        "model.word_dropout": 0.0,
+        "model.input_dropout": 0.0,
+        "model.output_dropout": 0.25 if large else 0.4,
+        "model.locked_dropout": False,
+        "model.chrono_init": 0.0,
+        "task.label_smoothing": 0.0,
+        "optimizer.lr": 4e-3,
+        "optimizer.weight_decay": 0.2,
+        **_steps_of_language(size, config),
+    }
+
+
+def _steps_of_language(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:
+    rows = 16 if size.tokens < _FEW_TOKENS else 32
+    batch_size = _columns(size, config) if config["data"].get("carry_state") else rows
+    epochs = _epochs(_batches(size, config, batch_size), steps=6000, least=5, most=12)
+    return {"data.batch_size": batch_size, "trainer.max_epochs": epochs}
 
 
 def _translation(size: Size, config: Mapping[str, Any]) -> dict[str, Any]:

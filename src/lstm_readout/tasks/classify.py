@@ -22,7 +22,6 @@ from lstm_readout.tasks.adversarial import adversarial_loss
 from lstm_readout.tasks.base import Stage, Task, text_of
 from lstm_readout.tasks.counts import fill_features, log_count_ratios
 from lstm_readout.tasks.metrics.baselines import majority_accuracy, timed
-from lstm_readout.tasks.metrics.ngram_classifier import LabelledTexts, ngram_accuracy
 from lstm_readout.tokenizer import Vocabulary
 
 
@@ -108,6 +107,9 @@ class ClassifyTask(Task):
 
         They read the original texts, whatever tokens the model reads.
         """
+        # Here: scikit-learn would make every command start later
+        from lstm_readout.tasks.metrics.ngram_classifier import LabelledTexts, ngram_accuracy
+
         split = "test" if "test" in data.columns else "validation"
         if split not in data.columns:
             return {}

@@ -25,7 +25,6 @@ from lstm_readout.tasks.base import Stage, Task, text_of
 from lstm_readout.tasks.counts import fill_bias
 from lstm_readout.tasks.means import SplitMeans
 from lstm_readout.tasks.metrics.baselines import bleu_of, timed
-from lstm_readout.tasks.metrics.nearest_source import Pairs, nearest_source_bleu
 from lstm_readout.tasks.metrics.torchtext_bleu import require_bleu, torchtext_bleu
 from lstm_readout.tokenizer import Vocabulary
 
@@ -143,6 +142,9 @@ class TranslateTask(Task):
 
     def baselines(self, data: TextDataModule, *, full: bool = False) -> dict[str, Any]:
         """Return the BLEU of the untranslated source, and of the translation of the nearest training source."""
+        # Here: scikit-learn would make every command start later
+        from lstm_readout.tasks.metrics.nearest_source import Pairs, nearest_source_bleu
+
         split = "test" if "test" in data.texts else "validation"
         if split not in data.texts:
             return {}
