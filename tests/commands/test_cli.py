@@ -33,3 +33,33 @@ def test_python_m_runs_a_command(arguments, tmp_path, monkeypatch):
     assert result.returncode == 2
     assert "error: Could not find 'nonsense'." in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["task=clasify"], "Did you mean 'classify'?"),
+        (["data=imbd"], "Did you mean 'imdb'?"),
+        (["tokenizer=wrod"], "Did you mean 'word'?"),
+        (["model.hidden_size=abc"], "model.hidden_size: wanted int"),
+        (["data.batch_size=abc"], "data.batch_size: wanted int"),
+        (["+tokenizer.vocab=3"], "takes no 'vocab'"),
+        (["task=generate", "model.bidirectional=true"], "the future would leak"),
+        (["model.hidden_size=0"], "hidden_size must be greater than zero"),
+        (["data=files"], "data.path: no file given."),
+        (["data=files", "data.path=nowhere.csv"], "no such file: 'nowhere.csv'"),
+        (["data=files", "data.path=r.csv", "data.columns.text=review"], "it has: words, label"),
+        (["trainer.accelerator=quantum"], "trainer:"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_message_and_leaves_no_checkpoint(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.csv").write_text("words,label\na,b\n")
+    with pytest.raises(SystemExit) as stop:
+        main(["train", *arguments])
+    assert stop.value.code == 2
+    told = "".join(capsys.readouterr())
+    assert message in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.rglob("*.ckpt"))

@@ -67,32 +67,9 @@ def test_a_task_of_another_project_needs_new_files_only(installed, tmp_path):
     assert "macro_f1" in evaluated.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "usage: lstm-readout COMMAND"),
-        (["trian"], "Did you mean 'train'?"),
-        (["train", "task=clasify"], "Did you mean 'classify'?"),
-        (["train", "data=imbd"], "Did you mean 'imdb'?"),
-        (["train", "tokenizer=wrod"], "Did you mean 'word'?"),
-        (["train", "model.hiden_size=3"], "Did you mean 'model.hidden_size'?"),
-        (["train", "model.hidden_size=abc"], "model.hidden_size: wanted int"),
-        (["train", "data.batch_size=abc"], "data.batch_size: wanted int"),
-        (["train", "+tokenizer.vocab=3"], "takes no 'vocab'"),
-        (["train", "task=generate", "model.bidirectional=true"], "the future would leak"),
-        (["train", "model.hidden_size=0"], "hidden_size must be greater than zero"),
-        (["train", "data=files"], "data.path: no file given."),
-        (["train", "data=files", "data.path=nowhere.csv"], "no such file: 'nowhere.csv'"),
-        (["train", "data=files", "data.path=r.csv", "data.columns.text=review"], "it has: words, label"),
-        (["train", "trainer.accelerator=quantum"], "trainer:"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_mistake_is_one_message_and_leaves_nothing(installed, tmp_path, arguments, message):
-    (tmp_path / "r.csv").write_text("words,label\na,b\n")
-    done = run(installed / "lstm-readout", *arguments, folder=tmp_path)
-    told = done.stdout + done.stderr
-    assert message in told
-    assert "Traceback" not in told
-    assert done.returncode == (2 if arguments else 0)
-    assert not list(tmp_path.rglob("*.ckpt"))
+def test_a_mistake_is_one_message_and_leaves_nothing(installed, tmp_path):
+    done = run(installed / "lstm-readout", "train", "model.hiden_size=3", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: Could not find 'model.hiden_size'. Did you mean 'model.hidden_size'?")
+    assert not list(tmp_path.iterdir())

@@ -155,7 +155,7 @@ def discounts(counts: np.ndarray) -> tuple[float, float, float]:
 
 
 def _interpolate(shares: _Shares, found: np.ndarray, context: np.ndarray, shorter: np.ndarray) -> np.ndarray:
-    return np.where(found >= 0, shares.share[found], 0.0) + shares.left[context] * shorter
+    return np.append(shares.share, 0.0)[found] + shares.left[context] * shorter  # -1: not found, no share
 
 
 def _sequence(rows: ScoredRows) -> tuple[np.ndarray, np.ndarray]:
