@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from lstm_readout.config.hydra_main import refuse
+from lstm_readout.config.overrides_of_run import read_overrides, with_overrides_of_run
+from lstm_readout.config.plain_folder import check_plain
 from lstm_readout.config.words import value_of
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import RENAMED
@@ -35,11 +35,17 @@ def _with_resumed(arguments: list[str], needed: str) -> list[str]:
     recorded = Path(resumed) / ".hydra" / "overrides.yaml"
     if not recorded.is_file() or not (Path(resumed) / needed).exists():
         raise UserError(f"resume: '{resumed}' is not a run folder with a {needed}.")
-    earlier = [_with_new_name(str(line)) for line in OmegaConf.load(recorded)]
+    check_plain(Path(resumed))
+    earlier = [_with_new_name(line) for line in read_overrides(Path(resumed))]
     config, trains = recorded.with_name("config.yaml"), needed.endswith(".ckpt")
-    if trains and config.is_file() and "settings" not in OmegaConf.load(config):  # a run of an earlier version
-        earlier.insert(0, "settings=fixed")
-    return [*(line for line in earlier if not line.startswith("resume=")), *arguments, f"hydra.run.dir={resumed}"]
+    if trains and config.is_file() and not _has_settings(config):
+        earlier.insert(0, "settings=fixed")  # a run of an earlier version
+    return [*with_overrides_of_run(Path(resumed), earlier, arguments), f"hydra.run.dir={resumed}"]
+
+
+def _has_settings(config: Path) -> bool:
+    with config.open(encoding="utf-8", errors="replace") as lines:
+        return any(line.startswith("settings:") for line in lines)
 
 
 def _with_new_name(override: str) -> str:
