@@ -17,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
+from lstm_readout.config.words import readable
 from lstm_readout.errors import UserError
 
 _MOST_BYTES, _MOST_DEPTH = 1 << 20, 40
@@ -96,7 +97,7 @@ def _refusal(line: str, known: set[str]) -> str | None:
 def _parsed(line: str) -> Override:
     if len(line) > 10_000 or sum(map(line.count, "{[(")) > _MOST_DEPTH or line.startswith("-"):
         raise ValueError(line)
-    (parsed,) = OverridesParser.create().parse_overrides([line])
+    (parsed,) = OverridesParser.create().parse_overrides(readable([line]))
     if not parsed.key_or_group or parsed.is_sweep_override():
         raise ValueError(line)
     return parsed
