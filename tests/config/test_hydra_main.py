@@ -244,6 +244,12 @@ def never(config: dict[str, Any]) -> None:
                           "write +model.limit=3 to add it."),
         ("model.size=abc", "model.size: wanted int, got 'abc' (str)."),
         ("+seed=3", "'seed' is already in the config: write seed=3 to change it."),
+        ("+sed=3", "Could not find 'sed'. Did you mean 'seed'? Valid: model, seed, task."),
+        ("++modle.size=3", "Could not find 'modle'. Did you mean 'model'? Valid: model, seed, task."),
+        ("~seed", "seed: it cannot be left out. Set seed=..."),
+        ("~model", "model: it cannot be left out. Choose one: model=large, model=small."),
+        ("task=null", "'task=null' names no file. To leave the group out, write ~task."),
+        ("~model._target_", "model: it has no _target_, so nothing is built from it. Choose a file: model=NAME."),
         ("+task=translate", "'task' is already in the config: write task=translate to change it."),
         ("~sed", "Could not find 'sed'. Did you mean 'seed'? Valid: model, seed, task."),
         ("seed", "Cannot read 'seed': missing EQUAL at '<EOF>'. Wanted key=value; quote text."),
@@ -289,7 +295,7 @@ def test_refused_before_any_folder(
     ("arguments", "seeds"),
     [
         ("seed=3 hydra.run.dir=out", [3]),
-        ("task=translate task.beam=2 +extra.key=1 ~task.beam", [1]),
+        ("task=translate task.beam=2 +model.limit=1 ~task.beam", [1]),
         ("model.size=7 -m seed=1,2", [1, 2]),  # overrides on both sides of the flag
         ("-m seed=range(1,4)", [1, 2, 3]),
         ("--config-name swept", [4, 5]),

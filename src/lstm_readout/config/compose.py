@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_readout.config.refusals import brief, chosen_parts, explain_failure, explain_refusal, is_about
+from lstm_readout.config.top_keys import RECIPES, top_key_faults
 from lstm_readout.config.values import flatten, plain_values
 from lstm_readout.errors import UserError
 
@@ -30,14 +31,18 @@ class Loader(ConfigLoaderImpl):
     """Hydra's loader, except that a ``???`` also replaces the value from an earlier file.
 
     OmegaConf keeps that value, so an experiment could not require what ``train.yaml`` sets to null.
+
+    Attributes:
+        defined: the keys at the top of the files that may define some: all but a user's recipes.
     """
 
     def __init__(self, search_path: ConfigSearchPath) -> None:
         super().__init__(search_path)
+        self.defined: set[str] = set()
         self._open: set[str] = set()  # keys whose last value is ???
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
-        self._open = set()
+        self._open, self.defined = set(), {"hydra"}
         config = super()._compose_config_from_defaults_list(defaults, repo)
         for key in self._open:
             OmegaConf.update(config, key, _MUST_BE_GIVEN)
@@ -46,6 +51,9 @@ class Loader(ConfigLoaderImpl):
     def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
         loaded = super()._load_single_config(default, repo)
         if isinstance(loaded.config, DictConfig):
+            group = (default.config_path or "").partition("/")[0]
+            if loaded.path.startswith("pkg://") or group not in RECIPES:
+                self.defined |= {str(key) for key in loaded.config}
             values = dict(flatten(plain_values(loaded.config, resolve=False)))
             self._open -= values.keys()
             program = {key: value for key, value in values.items() if key.partition(".")[0] != "hydra"}
@@ -57,7 +65,7 @@ class Loader(ConfigLoaderImpl):
 class Composer:
     """Hydra's loader, with its refusals raised as ``UserError``."""
 
-    loader: ConfigLoaderImpl
+    loader: Loader
     config_name: str
 
     def parse(self, text: str) -> Override:
@@ -67,8 +75,11 @@ class Composer:
         except OverrideParseException as error:
             why = brief(error).removeprefix(f"Error parsing override '{text}'. ")
             raise UserError(f"Cannot read '{text}': {why} Wanted key=value; quote text.") from error
-        if not override.key_or_group:
+        key = override.key_or_group
+        if not key:
             raise UserError(f"Cannot read '{text}': it has no key. Wanted key=value.")
+        if self.loader.repository.group_exists(key) and not override.is_delete() and override.value() is None:
+            raise UserError(f"'{text}' names no file. To leave the group out, write ~{key}.")
         return override
 
     def compose(self, overrides: list[Override]) -> DictConfig:
@@ -92,6 +103,7 @@ class Composer:
         faults = [explain_refusal(self.loader, override, error, config) for override, error in refused]
         if config is not None:
             faults += chosen_parts(self.loader, config)
+            faults += top_key_faults(self.loader, self.config_name, config, overrides, self.loader.defined)
         if config is None or faults:
             raise UserError("\n".join(faults)) from (refused[0][1] if refused else None)
         return config
