@@ -87,9 +87,12 @@ WORDS = gzip.compress("".join(f"word{i * i} " for i in range(50_000)).encode())
 CHANGED = WORDS[:2000] + bytes(255 - byte for byte in WORDS[2000:2100]) + WORDS[2100:]
 GZIP = "Copy it again; gzip -t tests whether it is complete."
 FORMATS = "csv, tsv, json(l), parquet or txt"
-QUOTES = "Put quotes around a cell that contains separators, line breaks or quotes, and double the quotes inside."
+QUOTES = (
+    "Put quotes around a cell that contains separators, line breaks or quotes, and double the quotes inside; or, if "
+    "quotes are ordinary characters here, set data.format.quoting=none."
+)
 OBJECTS = "Wanted one object per line, or one array of objects."
-LATIN = f"Wanted a {FORMATS} file; convert another encoding first, for example: iconv -f LATIN1 -t UTF-8."
+LATIN = f"Wanted a {FORMATS} file; name another encoding, for example data.format.encoding=cp1252 (Windows) or latin-1."
 NAME_LABEL = "Say which one is the label: data.columns.label=NAME."
 NO_TEXT = "wanted text or numbers. Write it as text, or name another column: data.columns.text=NAME."
 
@@ -110,11 +113,85 @@ CASES: dict[str, Case] = {
         'text,label\ngood,pos\n"bad,neg\nx,pos\n',
         f"data: could not read '{{folder}}/a.csv', line 3: …. {QUOTES}",
     ),
-    "tsv: a quote that is not doubled": one(
+    "tsv: a quote that is not doubled, and a cell too many": one(
         "a.tsv",
-        'text\tlabel\n"so" he said\tpos\n',
+        'text\tlabel\n"so" he said\tpos\na\tb\tc\n',
         f"data: could not read '{{folder}}/a.tsv', line 2: …. {QUOTES}",
     ),
+    "csv: a quote that joins what may be rows": one(
+        "a.csv",
+        'text,label\ngood,pos\n"bad,neg\nfine"\n,pos\nso",neg\n'.replace('"\n,', ","),
+        "data: '{folder}/a.csv', line 3: a quote joins 3 lines, each of 2 cells, which may be rows. If quotes are "
+        "ordinary "
+        "characters here: data.format.quoting=none. If this cell has line breaks: data.format.quoting=minimal.",
+    ),
+    "csv: a line above the header": one(
+        "a.csv",
+        "# by the team\ntext,label\na,pos\n",
+        "data: could not read '{folder}/a.csv', line 2: 2 cell(s), but the header has 1. Is there a line above the "
+        "header? Then data.format.skip_rows=1. Does another character separate the cells? Then "
+        "data.format.delimiter=...",
+    ),
+    "csv: a line above the header, of as many cells": one(
+        "a.csv",
+        "by the team, 2024\ntext,label\na,pos\n",
+        "data.columns.text: files (train) has no column 'text'; it has: by the team,  2024. Line 2 has them: skip "
+        "what is "
+        "above the header, data.format.skip_rows=1.",
+    ),
+    "csv: a cell without end": one(
+        "a.csv",
+        lambda path: path.write_text("text,label\na,b\n" + "x " * 17_000_000 + ",a\n"),
+        f"data: could not read '{{folder}}/a.csv', line 3: a cell of more than 33,554,432 characters: a quote that is "
+        f"never closed, or a whole corpus. {QUOTES}",
+    ),
+    "csv: no header": one(
+        "a.csv",
+        "good film,pos\nbad film,neg\nso,pos\n",
+        "data.columns.text: files (train) has no column 'text'; it has: 0, 1. It seems to have no header: its first "
+        "line "
+        "is 'good film', 'pos'. Name columns by their position: data.columns.text=0 data.columns.label=1; or, if that "
+        "line is a header: data.format.header=true.",
+    ),
+    "csv: no header, and nothing that shows it": one(
+        "a.csv",
+        "a good film,0.5\na bad one,0.1\n",
+        "data.columns.text: files (train) has no column 'text'; it has: a good film, 0.5. Say which one is the text: "
+        "data.columns.text=NAME. If the file has no header: data.format.header=false data.columns.text=0 "
+        "data.columns.label=1.",
+    ),
+    "csv: another separator": one(
+        "a.csv",
+        "text:label\na:pos\n",
+        "data.columns.text: files (train) has no column 'text'; it has: text:label. Say which one is the text: "
+        "data.columns.text=NAME. If another character separates the cells: data.format.delimiter=...",
+    ),
+    "txt: a table": one(
+        "a.txt",
+        "Go.\tVa !\tCC-BY\nHi.\tSalut !\tCC-BY\n",
+        "data.columns.source: files (train) has no column 'source'; it has: text. It is read as plain text, but its "
+        "lines "
+        "have 3 cells with tabs between them. As a table: data.format.delimiter=tab data.columns.source=0 "
+        "data.columns.target=1 if it has no header.",
+        "task=translate",
+    ),
+    "a number for a name": one(
+        "a.csv",
+        ROWS,
+        "data.columns.text: files (train) has no column '0'; it has: text, label. A number is no name: column 0 is "
+        "data.columns.text='text'. Positions are for a table without a header: data.format.header=false.",
+        "data.columns.text=0",
+    ),
+    **{
+        f"data.format: {given}": one("a.csv", ROWS, message, f"data.format.{given}")
+        for given, message in (
+            ("delimiter=semikolon", "data.format.delimiter: wanted one character or a name, got 'semikolon'. Did you…"),
+            ("quoting=all", "data.format.quoting: there is no 'all'. Valid: auto, minimal, none."),
+            ("header=1", "data.format.header: there is no '1'. Valid: auto, false, true."),
+            ("skip_rows=-1", "data.format.skip_rows: wanted a number of lines, got -1."),
+            ("encoding=utf-7bit", "data.format.encoding: there is no 'utf-7bit'. Name one of Python's, such as …"),
+        )
+    },
     "csv: a lone carriage return": one(
         "a.csv",
         "text,label\ngood\rbad,pos\n",
@@ -290,24 +367,25 @@ CASES: dict[str, Case] = {
         "data: '{folder}/a.csv' mixes encodings: line 100,002, byte 0xfc is not UTF-8, though other lines are. "
         "Rewrite that line; iconv -c -f UTF-8 -t UTF-8 drops what is not UTF-8.",
     ),
-    "txt: UTF-16": one(
-        "a.txt",
-        "gut".encode("utf-16"),
-        "data: '{folder}/a.txt' is UTF-16 text, wanted UTF-8. Convert it: "
-        "iconv -f UTF-16 -t UTF-8 {folder}/a.txt > NEW_FILE",
+    "csv: UTF-16 that is cut short": one(
+        "a.csv",
+        ROWS.encode("utf-16") + b"x",
+        "data: '{folder}/a.csv' is not utf-16 text (line 42 or below, byte 0x78). Name its encoding: "
+        "data.format.encoding=...",
     ),
-    "csv.gz: UTF-32": one(
-        "a.csv.gz",
-        gzip.compress(ROWS.encode("utf-32")),
-        "data: '{folder}/a.csv.gz' is UTF-32 text, wanted UTF-8. Convert it: "
-        "gzip -dc {folder}/a.csv.gz | iconv -f UTF-32 -t UTF-8 > NEW_FILE",
+    "csv: another encoding than is said": one(
+        "a.csv",
+        "text,label\nschön,a\n",
+        "data: '{folder}/a.csv' is not ascii text (line 1 or below, byte 0xc3). Name its encoding: "
+        "data.format.encoding=...",
+        "data.format.encoding=ascii",
     ),
     **{
         name: one(
             "a.txt",
             content,
-            f"data: '{{folder}}/a.txt' is not text: line {line} has a NUL byte. Wanted a {FORMATS} file. "
-            "iconv -f UTF-16LE -t UTF-8 converts UTF-16 text; tr -d '\\000' removes a stray NUL.",
+            f"data: '{{folder}}/a.txt' is not text: line {line} has a NUL byte. Wanted a {FORMATS} file. If it is "
+            "UTF-16: data.format.encoding=utf-16-le; tr -d '\\000' removes a stray NUL.",
         )
         for name, content, line in (
             ("txt: UTF-16 without its mark", "gut\nschön".encode("utf-16-le"), 1),
@@ -347,9 +425,9 @@ CASES: dict[str, Case] = {
         "data.path: '{folder}' has 2 files for train (train.csv, train.csv.gz); name one in data.files.",
     ),
     "a folder for a file": Case(
-        {"below": Path.mkdir, "below/a.csv": ROWS},
+        {"below": Path.mkdir, "below/a.pdf": ROWS},
         "data.path={folder} data.files.train=below",
-        "data: '{folder}/below' is a folder, wanted a file; it contains a.csv. Name one of its files.",
+        "data: '{folder}/below' is a folder, wanted a file; it contains a.pdf. Name one of its files.",
     ),
     "a link that leads nowhere": one(
         "a.csv",
@@ -434,8 +512,9 @@ CASES: dict[str, Case] = {
     "a label that train lacks": one(
         "a.csv",
         "text,label\n" + "a,pos\nb,neg\n" * 20 + "c,odd\n",
-        "data: the validation split has 1 label(s) that the training split lacks: 'odd'. Known: 'neg', 'pos'. "
-        "Add rows with these labels there, or drop them here.",
+        "data.holdout=last: all rows of 1 label(s) went to the validation split: 'odd'. Set data.holdout=stratified, "
+        "which "
+        "leaves a row of each to train.",
         "data.holdout=last",
     ),
     "labels that only the test file has": Case(
@@ -448,7 +527,9 @@ CASES: dict[str, Case] = {
     "too few rows": Case(
         {"a.csv": "text,label\na,pos\nb,neg\n"},
         "data.path={folder}/a.csv",
-        "data: files has 1 row(s), too few to hold out a test split. Give it more rows, or set data.test=0.",
+        "data.columns.label: each of the 2 rows of files has a label of its own, so that none can be held out. If that "
+        "column is text, name that of the labels: data.columns.label=NAME. Otherwise add rows, or set "
+        "data.validation=0.",
     ),
     "a short document": one(
         "a.txt",
@@ -464,7 +545,7 @@ CASES: dict[str, Case] = {
     "an unknown way to hold out": one(
         "a.csv",
         ROWS,
-        "data.holdout: there is no 'lats'. Did you mean 'last'? Valid: last, random.",
+        "data.holdout: there is no 'lats'. Did you mean 'last'? Valid: last, random, stratified.",
         "data.holdout=lats",
     ),
     "a stream for classes": one(
@@ -480,9 +561,9 @@ CASES: dict[str, Case] = {
     "as many labels as rows": one(
         "a.csv",
         "text,label\n" + "".join(f"x,text {i}\n" for i in range(10_000)),
-        "data.columns.label: files has 8,100 different labels in 8,100 training rows; is that column text? Name the "
-        "one with the labels: data.columns.label=NAME, or allow this many: data.max_labels=8100.",
-        "data.columns.label=label",
+        "data.columns.label: files has 10,000 different labels in 10,000 training rows; is that column text? Name the "
+        "one with the labels: data.columns.label=NAME, or allow this many: data.max_labels=10000.",
+        "data.columns.label=label data.validation=0 data.test=0",
     ),
     "a tokenizer.json without special tokens": Case(
         {"a.csv": ROWS, "t.json": Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a")).to_str()},
@@ -579,7 +660,8 @@ def test_bad_input_is_told_in_one_clear_message(case: str, tmp_path: Path, capsy
 
 
 def rows_of(files: dict[str, str]) -> list[dict[str, Any]]:
-    return list(select_roles_of(stream_files(files, Path())["train"], ROLES, {}, "files (train)"))
+    (part,) = stream_files(files, Path())["train"]
+    return list(select_roles_of(part.rows, ROLES, {}, "files (train)", part.head))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if CASES[case].reading])

@@ -39,11 +39,11 @@ Rows = list[dict[str, Any]]
 
 
 def in_memory(path: Path, given: Any = None) -> Rows:
-    return read_files({"train": given or path.name}, path.parent)["train"].to_list()
+    return read_files({"train": given or path.name}, path.parent)["train"][0].rows.to_list()
 
 
 def streamed(path: Path, given: Any = None) -> RowStream:
-    return stream_files({"train": given or path.name}, path.parent)["train"]
+    return stream_files({"train": given or path.name}, path.parent)["train"][0].rows
 
 
 def as_csv(rows: Rows, separator: str = ",") -> bytes:
@@ -210,7 +210,7 @@ def test_roles_are_selected_alike_from_a_stream(tmp_path: Path) -> None:
     assert stream.column_names == ["text", "label"]
     wanted = ["a", "", "4", "4.0", "100000.0", "true", "", "naïve 😀"]
     assert list(stream) == [{"text": text, "label": str(i)} for i, text in enumerate(wanted)]
-    read = read_files({"train": path.name}, tmp_path)["train"]
+    read = read_files({"train": path.name}, tmp_path)["train"][0].rows
     assert select_roles(read, roles, columns, "here").to_list() == list(stream)
 
 
@@ -232,7 +232,7 @@ def test_numbers_and_truth_values_are_labels_as_they_are_written(
         (select_roles, read_files({"train": name}, tmp_path)),
         (select_roles_of, stream_files({"train": name}, tmp_path)),
     ):
-        selected: Any = select(rows["train"], {"label": "label"}, {}, "here")  # pyright: ignore[reportArgumentType]
+        selected: Any = select(rows["train"][0].rows, {"label": "label"}, {}, "here")  # pyright: ignore[reportArgumentType]
         assert [row["label"] for row in selected] == labels
 
 

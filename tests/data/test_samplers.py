@@ -125,7 +125,7 @@ def test_batches_of_real_text_hold_rows_of_similar_length(folder, file, columns,
     root = os.environ.get("LSTM_READOUT_DATA")
     if not root:
         pytest.skip("LSTM_READOUT_DATA is not set")
-    rows = read_files({"train": file}, Path(root) / folder)["train"]
+    rows = read_files({"train": file}, Path(root) / folder)["train"][0].rows
     lengths = np.array([[len(text.split()[:longest]) + 1 for text in rows[column][:]] for column in columns]).T
     for size in (32, 64, 128):
         made = sampler(lengths, batch_size=size)

@@ -39,7 +39,7 @@ def corpus(task: str = "classify", **options: Any) -> TextDataModule:
 
 
 def read(path: Path | str, *, whole: bool = False) -> dict[str, list]:
-    rows = read_files({"train": str(path)}, Path(), whole=whole)["train"]
+    rows = read_files({"train": str(path)}, Path(), whole=whole)["train"][0].rows
     assert isinstance(rows, Dataset)
     return {name: rows[name][:] for name in rows.column_names}
 
@@ -133,7 +133,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_text(kind: str, tmp_path
 def test_a_line_ends_at_a_newline_and_nowhere_else(odd: str, tmp_path: Path) -> None:
     written(tmp_path / "a.de", f"ei{odd}ns\nzwei\n")
     written(tmp_path / "a.en", "one\ntwo\n")
-    rows = read_files({"train": {"source": "a.de", "target": "a.en"}}, tmp_path)["train"]
+    rows = read_files({"train": {"source": "a.de", "target": "a.en"}}, tmp_path)["train"][0].rows
     assert list(zip(rows["source"], rows["target"], strict=True)) == [(f"ei{odd}ns", "one"), ("zwei", "two")]
     assert read(written(tmp_path / "a.csv", f'text\n"ei{odd}ns"\nzwei\n'))["text"] == [f"ei{odd}ns", "zwei"]
     lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in (f"ei{odd}ns", "zwei"))
@@ -154,7 +154,7 @@ def test_numbers_in_json_stay_as_written_and_null_is_null(tmp_path: Path) -> Non
 
 def test_a_column_that_no_task_reads_may_hold_anything(tmp_path: Path) -> None:
     written(tmp_path / "a.jsonl", '{"text": "a", "more": {"b": 1}}\n{"text": "b", "more": [1, "x"]}\n')
-    rows = read_files({"train": "a.jsonl"}, tmp_path)["train"]
+    rows = read_files({"train": "a.jsonl"}, tmp_path)["train"][0].rows
     assert select_roles(rows, {"text": "text"}, {}, "here")["text"][:] == ["a", "b"]
 
 
@@ -167,7 +167,7 @@ def test_numbers_and_categories_of_a_parquet_file_become_strings(tmp_path: Path)
             "large": pyarrow.array(["a", "b"], pyarrow.large_string()),
         }
     )
-    rows = read_files({"train": str(written(tmp_path / "a.parquet", content))}, Path())["train"]
+    rows = read_files({"train": str(written(tmp_path / "a.parquet", content))}, Path())["train"][0].rows
     texts = select_roles(rows, {name: "text" for name in rows.column_names}, {}, "here")
     assert texts.features == Features({name: Value("string") for name in rows.column_names})
     assert texts.to_dict() == {
@@ -183,7 +183,7 @@ def test_numbered_classes_get_their_names_back(tmp_path: Path) -> None:
     Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, 1]}, features=features).to_parquet(
         tmp_path / "a.parquet"
     )
-    rows = read_files({"train": "a.parquet"}, tmp_path)["train"]
+    rows = read_files({"train": "a.parquet"}, tmp_path)["train"][0].rows
     assert select_roles(rows, {"label": "label"}, {}, "here")["label"][:] == ["pos", "neg", "pos"]
 
 
@@ -205,7 +205,7 @@ def test_a_folder_gives_the_splits_it_has(tmp_path: Path) -> None:
         content = '{"text": "validation"}' if kind == "jsonl" else f"text\n{split}\n"
         written(tmp_path / f"{split}.{kind}", content)
     splits = read_files(find_files(tmp_path), Path())
-    assert {split: rows["text"][:] for split, rows in splits.items()} == {
+    assert {split: part.rows["text"][:] for split, (part,) in splits.items()} == {
         "train": ["train"],
         "validation": ["validation"],
         "test": ["test"],

@@ -286,7 +286,7 @@ def test_repeated_rows_of_real_corpora(corpus):
 
     suffix = {"imdb": "parquet", "trec": "csv"}[corpus]
     splits = read_files({split: f"{split}.{suffix}" for split in ("train", "test")}, local_folder(corpus))
-    found = {split: Rows.of({"text": part["text"][:]}) for split, part in splits.items()}
+    found = {split: Rows.of({"text": part.rows["text"][:]}) for split, (part,) in splits.items()}
     expected, leaked = REAL[corpus]
     assert {s: (len(r.inputs), duplicates(r.inputs, r.blank)) for s, r in found.items()} == expected
     assert leak(found["test"], found["train"])["rows"] == leaked

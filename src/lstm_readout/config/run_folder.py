@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lstm_readout.config.hydra_main import refuse
@@ -40,12 +41,23 @@ def _with_resumed(arguments: list[str], needed: str) -> list[str]:
     config, trains = recorded.with_name("config.yaml"), needed.endswith(".ckpt")
     if trains and config.is_file() and not _has_settings(config):
         earlier.insert(0, "settings=fixed")  # a run of an earlier version
+    earlier = [*_as_held_out_then(config), *earlier]
     return [*with_overrides_of_run(Path(resumed), earlier, arguments), f"hydra.run.dir={resumed}"]
 
 
 def _has_settings(config: Path) -> bool:
     with config.open(encoding="utf-8", errors="replace") as lines:
         return any(line.startswith("settings:") for line in lines)
+
+
+def _as_held_out_then(config: Path) -> list[str]:
+    """Return overrides by which a run of an earlier version holds out the same rows again; its own come after them."""
+    text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+    data = re.search(r"^data:\n((?:  .*\n)*)", text, re.MULTILINE)
+    holdout = re.search(r"^  holdout: (random|last)$", data[1], re.MULTILINE) if data else None
+    if data is None or holdout is None or "\n  format:" in data[1]:
+        return []
+    return [f"data.holdout={holdout[1]}", "data.format=null"]
 
 
 def _with_new_name(override: str) -> str:

@@ -6,18 +6,23 @@ Nothing is tokenized here. ``contents`` identifies the rows, so that an encoded 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
+from lstm_readout.data.holdout import HOLDOUTS, Holdout
+from lstm_readout.data.labels import stream_with_plain_labels, with_plain_labels
 from lstm_readout.data.sources import (
     SPLITS,
+    Format,
+    Part,
     RowStream,
+    chained,
     find_files,
+    listed,
     local_folder,
     read_files,
     read_hub,
@@ -32,12 +37,28 @@ from lstm_readout.errors import UserError, did_you_mean
 Role = Literal["text", "label", "labels"]  # labels: one per word of the text, separated by spaces
 
 
+class Read(NamedTuple):
+    """A corpus that was read.
+
+    Attributes:
+        splits: split -> rows, one string column per role.
+        ceiling: what a perfect model reaches, if known.
+        sources: for the data report: ``files`` (split -> see ``Part.describe``), ``held_out`` (split -> see
+            ``Holdout``), ``labels`` (spelling -> the label that it counts as).
+    """
+
+    splits: dict[str, Dataset]
+    ceiling: dict[str, float]
+    sources: dict[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
     """The data of a run; for the fields see ``TextDataModule``.
 
     Args:
         train: whether a training split is required; a lone file is then the training split, otherwise the test split.
+        labels: of an earlier run, whose spelling is kept.
     """
 
     roles: Mapping[str, Role]
@@ -45,20 +66,21 @@ class Corpus:
     path: str | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
     hub: Mapping[str, Any] | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | int] = field(default_factory=dict)
+    format: Mapping[str, Any] | None = field(default_factory=dict)
     whole: bool = False
     validation: float = 0.1
     test: float = 0.1
-    holdout: Literal["random", "last"] = "random"
+    holdout: Literal["stratified", "random", "last"] = "stratified"
     max_rows: int | None = None
     seed: int = 0
     train: bool = True
+    labels: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if self.holdout not in ("random", "last"):
-            raise UserError(
-                f"data.holdout: there is no '{self.holdout}'. {did_you_mean(self.holdout, ('random', 'last'))}"
-            )
+        Format.of(self.format)  # refuses what it does not know
+        if self.holdout not in HOLDOUTS:
+            raise UserError(f"data.holdout: there is no '{self.holdout}'. {did_you_mean(self.holdout, HOLDOUTS)}")
         if self.max_rows is not None and self.max_rows < 1:
             raise UserError(f"data.max_rows: wanted 1 or more, got {self.max_rows}.")
         for split, share in self.shares.items():
@@ -75,8 +97,13 @@ class Corpus:
         """Whether it is the bundled sample, which has a known ceiling."""
         return self.name == "sample" and self.path is None
 
-    def read(self) -> tuple[dict[str, Dataset], dict[str, float]]:
-        """Return the rows of each split, one string column per role, and what a perfect model reaches, if known.
+    @property
+    def label(self) -> str | None:
+        """The role of kind ``label``, if the task has one."""
+        return next((role for role, kind in self.roles.items() if kind == "label"), None)
+
+    def read(self) -> Read:
+        """Return the rows of each split.
 
         Raises:
             UserError: nothing can be read, a role has no column, or a split has no rows.
@@ -85,26 +112,29 @@ class Corpus:
         if self.generated:
             made = sample(tuple(self.roles), self.seed)
             ceiling = made.ceiling
-            read = {split: Dataset.from_dict(columns) for split, columns in made.splits.items()}
+            parts = {split: [Part(Dataset.from_dict(columns), "generated")] for split, columns in made.splits.items()}
         elif (located := self.locate()) is not None:
-            read = read_files(*located, whole=self.whole)
+            parts = read_files(*located, whole=self.whole, given=Format.of(self.format))
         else:
-            assert self.hub is not None
-            read = read_hub(**self.hub)
+            parts = {split: [Part(rows, self._hub_path)] for split, rows in read_hub(**self.hub or {}).items()}
         splits = {
-            split: select_roles(rows, self.roles, self.columns, f"{self.name} ({split})")
-            for split, rows in read.items()
+            split: concatenate_datasets([self._selected(part, split, len(some) > 1) for part in some])
+            for split, some in parts.items()
             if split in SPLITS
         }
         self.check(splits)
-        splits = self._hold_out(splits)
+        sources: dict[str, Any] = {"files": {split: [part.describe() for part in parts[split]] for split in splits}}
+        if self.label is not None:
+            splits, sources["labels"] = with_plain_labels(splits, self.label, self.labels)
+        holdout = Holdout(self.shares, self.holdout, self.seed, self.label, self.name)
+        splits, sources["held_out"] = holdout.apply(splits)
         splits = {split: splits[split] for split in SPLITS if split in splits}
         if self.max_rows is not None:
             splits = {split: rows.select(range(min(self.max_rows, len(rows)))) for split, rows in splits.items()}
         for split, rows in splits.items():
             if not len(rows):
                 raise UserError(f"data: the {split} split of {self.name} has no rows. Give it more data.")
-        return splits, ceiling
+        return Read(splits, ceiling, sources)
 
     def open(self) -> dict[str, RowStream]:
         """Return the rows of each split as streams of role -> text, for a corpus larger than memory.
@@ -115,21 +145,36 @@ class Corpus:
         if self.generated:
             raise UserError("data.streaming=true: data=sample is generated in memory. Set data.streaming=false.")
         if (located := self.locate()) is not None:
-            streams = stream_files(*located, whole=self.whole)
+            parts = stream_files(*located, whole=self.whole, given=Format.of(self.format))
         else:
-            assert self.hub is not None
-            streams = stream_hub(**self.hub)
-        self.check(streams)
+            parts = {split: [Part(rows, self._hub_path)] for split, rows in stream_hub(**self.hub or {}).items()}
+        self.check(parts)
         return {
-            split: select_roles_of(rows, self.roles, self.columns, f"{self.name} ({split})")
-            for split, rows in streams.items()
+            split: chained([self._selected_of(part, split, len(some) > 1) for part in some])
+            for split, some in parts.items()
             if split in SPLITS
         }
 
+    def _selected(self, part: Part[Dataset], split: str, several: bool) -> Dataset:
+        return select_roles(part.rows, self.roles, self.columns, self._where(part, split, several), part.head)
+
+    def _selected_of(self, part: Part[RowStream], split: str, several: bool) -> RowStream:
+        where = self._where(part, split, several)
+        rows = select_roles_of(part.rows, self.roles, self.columns, where, part.head)
+        return rows if self.label is None else stream_with_plain_labels(rows, self.label, self.labels)
+
+    def _where(self, part: Part, split: str, several: bool) -> str:
+        return f"{self.name} ({split}, {part.file})" if several else f"{self.name} ({split})"
+
+    @property
+    def _hub_path(self) -> str:
+        return str((self.hub or {}).get("path"))
+
     def contents(self) -> dict[str, Any]:
         """Return plain values that change whenever the rows do; a file is represented by the hash of its bytes."""
-        chosen = ("name", "roles", "columns", "whole", "shares", "holdout", "max_rows", "seed", "train")
+        chosen = ("name", "roles", "columns", "format", "whole", "shares", "holdout", "max_rows", "seed", "train")
         values: dict[str, Any] = {name: getattr(self, name) for name in chosen}
+        values["labels"] = list(self.labels)
         if self.generated:
             return values
         located = self.locate()
@@ -140,10 +185,10 @@ class Corpus:
 
     def locate(self) -> tuple[dict[str, Any], Path] | None:
         """Return the files of each split and the folder they are relative to, or None for a corpus from the hub."""
-        folder = local_folder(self.name) if self.path is None else Path(self.path).expanduser()
         files = {split: file for split, file in self.files.items() if file is not None}
-        if folder is not None:
-            return (files, folder) if files else (find_files(folder, "train" if self.train else "test"), Path())
+        path = self.path if self.path is not None else local_folder(self.name)
+        if path is not None:
+            return (files, Path(path).expanduser()) if files else (self._found(path), Path())
         if self.hub is not None:
             return None
         if files:
@@ -151,6 +196,9 @@ class Corpus:
         raise UserError(
             "data.path: no file given. For example: data=files data.path=reviews.csv (or data.files.train=...)."
         )
+
+    def _found(self, path: str | Path) -> dict[str, Any]:
+        return find_files(path, "train" if self.train else "test", exact=self.format is None)
 
     def check(self, splits: Mapping[str, Any]) -> None:
         """Raise ``UserError`` if a training split is required and missing."""
@@ -160,53 +208,24 @@ class Corpus:
                 f"data: {self.name} has no training split; it has: {have}. Name its file: data.files.train=..."
             )
 
-    def _hold_out(self, splits: dict[str, Dataset]) -> dict[str, Dataset]:
-        """Cut the missing splits from the training split."""
-        if "train" not in splits:
-            return splits
-        for split, share in self.shares.items():
-            if split in splits or not share:
-                continue
-            rows = splits["train"]
-            if len(rows) == 1 and list(self.roles.values()) == ["text"]:
-                splits["train"], splits[split] = _cut_document(rows, split, share)
-                continue
-            number = max(1, round(share * len(rows)))
-            if number >= len(rows):
-                raise UserError(
-                    f"data: {self.name} has {len(rows)} row(s), too few to hold out a {split} split. "
-                    f"Give it more rows, or set data.{split}=0."
-                )
-            order = np.arange(len(rows))
-            if self.holdout == "random":
-                order = np.random.default_rng(self.seed).permutation(len(rows))
-            splits["train"] = rows.select(np.sort(order[:-number]))
-            splits[split] = rows.select(np.sort(order[-number:]))
-        return splits
-
-
-def _cut_document(rows: Dataset, split: str, share: float) -> tuple[Dataset, Dataset]:
-    """Cut one long text: its last characters are held out."""
-    (role,) = rows.column_names
-    text: str = rows[role][0]
-    border = len(text) - round(share * len(text))
-    if not 0 < border < len(text):
-        raise UserError(
-            f"data: one text of {len(text)} character(s) is too short to hold out a {split} split. "
-            f"Give it more text, or set data.{split}=0."
-        )
-    return Dataset.from_dict({role: [text[:border]]}), Dataset.from_dict({role: [text[border:]]})
-
 
 def _hashes(given: Any, root: Path) -> Any:
-    """Return the hash of a file, or of each parallel file; None for one that cannot be read."""
+    """Return the hash of each file, or of each parallel file; None for one that cannot be read."""
     if isinstance(given, Mapping):
         return {column: _hashes(path, root) for column, path in given.items() if path}
-    path = root / Path(given).expanduser()
     try:
-        return [path.name, hash_of_file(path)] if path.is_file() else None  # a pipe would block
+        return [
+            [path.relative_to(one.parent).as_posix(), hash_of_file(path)]
+            for one in listed(given, root)
+            for path in _files(one)
+        ]
     except OSError:
         return None
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file, or the files of a folder; a pipe would block."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path] * path.is_file()
 
 
 def hash_of_file(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from lstm_readout.data.batches import Columns, GenerateBatch, moved
 from lstm_readout.data.cache import cached, fingerprint
-from lstm_readout.data.corpus import Corpus, Role
+from lstm_readout.data.corpus import Corpus, Read, Role
 from lstm_readout.data.encoding import Encoded, columns_of, encode_again, encode_corpus, fit_vocabulary
 from lstm_readout.data.loaders import Batching, Loaders, check_positive
 from lstm_readout.data.row_hashes import split_hash
@@ -44,12 +45,16 @@ class TextDataModule(LightningDataModule):
         tokenizer: training texts of a role -> its tokenizer. Not needed with a ``vocabulary``.
         name: what messages call the corpus; ``sample`` is generated.
         path: a file, or a folder with ``train.*`` and, optionally, ``validation.*`` and ``test.*``.
-        files: split -> file, or split -> {column: file} for parallel text; relative to ``path`` or the local copy.
+        files: split -> file, pattern (``*.csv``), folder or a list of these, or split -> {column: file} for parallel
+            text; relative to ``path`` or the local copy.
         hub: ``path`` and ``revision`` of a hub repository (see ``read_hub``), used if there is no local copy.
-        columns: role -> column.
+        columns: role -> column, or its position in a table without a header.
+        format: how tables of text are written, as far as the file does not show it (see ``Format``); None: as earlier
+            versions read them.
         whole: a plain text file is one document, not one per line.
         validation, test: share of the training split that is held out if the corpus has no such split; 0 for none.
-        holdout: ``random`` rows, or the ``last`` rows (characters, if all text is one document).
+        holdout: ``stratified``: at random, the same share of each label; ``random``; or the ``last`` rows (characters,
+            if all text is one document). The first two differ only where there are labels.
         max_rows: use the first rows of each split only.
         max_labels: a label column with more distinct values is refused: it is probably text.
         joint_tokenizer: one tokenizer for all text roles, fitted on the texts of all.
@@ -77,11 +82,12 @@ class TextDataModule(LightningDataModule):
         path: str | None = None,
         files: Mapping[str, Any] | None = None,
         hub: Mapping[str, Any] | None = None,
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | int] | None = None,
+        format: Mapping[str, Any] | None = MappingProxyType({}),
         whole: bool = False,
         validation: float = 0.1,
         test: float = 0.1,
-        holdout: Literal["random", "last"] = "random",
+        holdout: Literal["stratified", "random", "last"] = "stratified",
         max_rows: int | None = None,
         max_labels: int = 1000,
         joint_tokenizer: bool = False,
@@ -111,6 +117,7 @@ class TextDataModule(LightningDataModule):
             files=dict(files or {}),
             hub=hub,
             columns=dict(columns or {}),
+            format=format,
             whole=whole,
             validation=validation,
             test=test,
@@ -118,6 +125,7 @@ class TextDataModule(LightningDataModule):
             max_rows=max_rows,
             seed=seed,
             train=fitted_here,
+            labels=() if vocabulary is None else tuple(vocabulary.labels),
         )
         self.batching = Batching(
             batch_size=batch_size,
@@ -163,10 +171,10 @@ class TextDataModule(LightningDataModule):
             _ = self.corpus.open() if self.streaming else self.corpus.read()
             raise UserError("data.carry_state=true: only task=generate carries states. Set data.carry_state=false.")
         if self.streaming:
-            return self._encode(self._stream.head(self._fit_rows), {})
+            return self._encode(Read(self._stream.head(self._fit_rows), {}, {}))
         options, learned = [self._joint_tokenizer, self._max_labels], self._given_vocabulary or self._fit_tokenizer
         name = fingerprint(self.corpus.contents() | {"options": options}, learned) if self._cache else None
-        return cached(name, lambda: self._encode(*self.corpus.read()))
+        return cached(name, lambda: self._encode(self.corpus.read()))
 
     @property
     def texts(self) -> dict[str, Dataset]:
@@ -253,12 +261,13 @@ class TextDataModule(LightningDataModule):
         encode = partial(encode_again, vocabulary=self.vocabulary) if resamples else None
         return self._loaders.rows(self.columns[split], self.batch_type, train=train, encode=encode)
 
-    def _encode(self, texts: Mapping[str, Dataset], ceiling: dict[str, float]) -> Encoded:
+    def _encode(self, read: Read) -> Encoded:
         options = {"joint": self._joint_tokenizer, "max_labels": self._max_labels, "where": self.corpus.name}
         vocabulary = self._given_vocabulary or fit_vocabulary(
-            texts["train"], self.roles, self._fit_tokenizer, **options
+            read.splits["train"], self.roles, self._fit_tokenizer, **options
         )
-        return encode_corpus(texts, self.roles, vocabulary, ceiling)
+        encoded = encode_corpus(read.splits, self.roles, vocabulary, read.ceiling)
+        return encoded._replace(report=encoded.report | {"sources": read.sources})
 
     @cached_property
     def _stream(self) -> StreamedCorpus:

@@ -96,6 +96,8 @@ def _with_new_names(config: dict[str, Any]) -> dict[str, Any]:
         values = config.get(group)
         if isinstance(values, dict) and key in values:
             config[group] = {new.partition(".")[2] if name == key else name: one for name, one in values.items()}
+    if isinstance(config.get("data"), dict):
+        config["data"] = {"format": None, **config["data"]}  # earlier versions did not look how a table is written
     return config
 
 

@@ -5,31 +5,40 @@ Every format has one reader of rows, whose memory does not grow with the file. A
 
 Files are read here, not through the cache of ``datasets``: it identifies a file by size and time, so it
 can return an edited file unchanged, and it hides line numbers. Text is split at ``\\n`` alone: a lone ``\\r`` inside a
-sentence would shift every pair of parallel files after it. Files may be gzip'd (``.gz``). ``datasets`` loads hub ids.
+sentence would shift every pair of parallel files after it; only a file without any ``\\n`` is split there. Files may
+be gzip'd (``.gz``). ``datasets`` loads hub ids.
 """
 
 import datasets
 
+from lstm_readout.data.sources.dialect import Format, plain_name
 from lstm_readout.data.sources.files import (
     DATA_FOLDER,
-    SPLITS,
-    find_files,
     local_folder,
     read_files,
+    read_table,
     stream_files,
 )
 from lstm_readout.data.sources.hub import read_hub, stream_hub
+from lstm_readout.data.sources.layouts import SPLITS, find_files, listed
+from lstm_readout.data.sources.part import Part
 from lstm_readout.data.sources.roles import select_roles, select_roles_of
-from lstm_readout.data.sources.row_stream import RowStream
+from lstm_readout.data.sources.row_stream import RowStream, chained
 
 __all__ = [
     "DATA_FOLDER",
     "SPLITS",
+    "Format",
+    "Part",
     "RowStream",
+    "chained",
     "find_files",
+    "listed",
     "local_folder",
+    "plain_name",
     "read_files",
     "read_hub",
+    "read_table",
     "select_roles",
     "select_roles_of",
     "stream_files",

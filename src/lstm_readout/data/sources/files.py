@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 
 from datasets import Dataset
 
-from lstm_readout.data.sources.csv_files import read_table, stream_table
+from lstm_readout.data.sources.csv_files import read_cells, stream_cells
+from lstm_readout.data.sources.dialect import Format
+from lstm_readout.data.sources.folders import read_classes, read_saved, stream_classes, stream_saved
 from lstm_readout.data.sources.json_files import read_objects, stream_objects
-from lstm_readout.data.sources.open_file import FORMATS, not_allowed
+from lstm_readout.data.sources.layouts import SPLITS, classes_of, is_saved, listed
+from lstm_readout.data.sources.open_file import FORMATS
 from lstm_readout.data.sources.parquet_files import read_parquet, stream_parquet
+from lstm_readout.data.sources.part import Part
 from lstm_readout.data.sources.row_stream import RowStream
 from lstm_readout.data.sources.text_files import (
     read_document,
@@ -24,56 +28,85 @@ from lstm_readout.data.sources.text_files import (
 )
 from lstm_readout.errors import UserError, did_you_mean
 
-SPLITS = ("train", "validation", "test")
 DATA_FOLDER = "LSTM_READOUT_DATA"
 
 
-class _Format(NamedTuple):
-    read: Callable[[Path], Dataset]
-    stream: Callable[[Path], RowStream]
+class _Reader(NamedTuple):
+    read: Callable[[Path, Format], Part[Dataset]]
+    stream: Callable[[Path, Format], Part[RowStream]]
 
 
-_JSON = _Format(read_objects, stream_objects)
-_FORMATS = {
-    ".csv": _Format(partial(read_table, separator=","), partial(stream_table, separator=",")),
-    ".tsv": _Format(partial(read_table, separator="\t"), partial(stream_table, separator="\t")),
+def _cells(delimiter: str) -> _Reader:
+    return _Reader(partial(read_cells, usual=delimiter), partial(stream_cells, usual=delimiter))
+
+
+_JSON, _PARQUET = _Reader(read_objects, stream_objects), _Reader(read_parquet, stream_parquet)
+_READERS = {
+    ".csv": _cells(","),
+    ".tsv": _cells("\t"),
     ".json": _JSON,
     ".jsonl": _JSON,
-    ".parquet": _Format(read_parquet, stream_parquet),
+    ".ndjson": _JSON,
+    ".parquet": _PARQUET,
 }
-_LINES = _Format(read_lines, stream_lines)
-_DOCUMENT = _Format(read_document, stream_lines)
+_LINES = _Reader(read_lines, stream_lines)
+_CLASSES, _SAVED = _Reader(read_classes, stream_classes), _Reader(read_saved, stream_saved)
+_DOCUMENT = _Reader(read_document, stream_lines)
 
 
-def read_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -> dict[str, Dataset]:
+def read_table(path: Path, given: Format | None = None) -> Dataset:
+    """Return the rows of one file with all its columns, in order; a line of plain text is a row of column ``text``.
+
+    Args:
+        path: a file of any format.
+        given: what the user says about it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return _reader_of(path, given or Format(), _LINES).read(path, given or Format()).rows
+
+
+def read_files(
+    files: Mapping[str, Any], root: Path, *, whole: bool = False, given: Format | None = None
+) -> dict[str, list[Part[Dataset]]]:
     """Read the files of each split.
 
     Args:
-        files: split -> a file's path, or {column: path} of parallel text files; None for a split without a file.
+        files: split -> the path of a file or folder, a pattern such as ``*.csv``, a list of these, or {column: path} of
+            parallel text files; None for a split without a file.
         root: the folder that relative paths start from.
         whole: a plain text file is one row, not one row per line.
+        given: how tables are written, as far as the user says it.
 
     Raises:
-        UserError: a file is missing, empty, not UTF-8, broken, or parallel files differ in length.
+        UserError: a file is missing, empty, not text of its encoding, broken, or parallel files differ in length.
     """
     splits = {}
-    for split, source in _below(root, files).items():
-        if isinstance(source, Mapping):
-            splits[split] = read_parallel(source)
-        else:
-            splits[split] = _format_of(source, _DOCUMENT if whole else _LINES).read(source)
-        if not len(splits[split]):
-            raise _no_rows(source)
+    for split, sources in _below(root, files).items():
+        splits[split] = []
+        for source in sources:
+            if isinstance(source, Mapping):
+                part = read_parallel(source, given or Format())
+            else:
+                reader = _reader_of(source, given or Format(), _DOCUMENT if whole else _LINES)
+                part = reader.read(source, given or Format())
+            if not len(part.rows):
+                raise _no_rows(source)
+            splits[split].append(part)
     return splits
 
 
-def stream_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -> dict[str, RowStream]:
+def stream_files(
+    files: Mapping[str, Any], root: Path, *, whole: bool = False, given: Format | None = None
+) -> dict[str, list[Part[RowStream]]]:
     """Open the files of each split, to be read row by row without holding them in memory.
 
     Args:
         files: as for ``read_files``.
         root: as for ``read_files``.
         whole: refused: one row would be the whole file.
+        given: as for ``read_files``.
 
     Raises:
         UserError: as ``read_files`` does; for faults below the first rows, during iteration.
@@ -84,13 +117,16 @@ def stream_files(files: Mapping[str, Any], root: Path, *, whole: bool = False) -
             "Set data.whole=false (one row per line), or data.streaming=false."
         )
     splits = {}
-    for split, source in _below(root, files).items():
-        if isinstance(source, Mapping):
-            splits[split] = stream_parallel(source)
-        else:
-            splits[split] = _format_of(source, _LINES).stream(source)
-        if next(iter(splits[split]), None) is None:
-            raise _no_rows(source)
+    for split, sources in _below(root, files).items():
+        splits[split] = []
+        for source in sources:
+            if isinstance(source, Mapping):
+                part = stream_parallel(source, given or Format())
+            else:
+                part = _reader_of(source, given or Format(), _LINES).stream(source, given or Format())
+            if next(iter(part.rows), None) is None:
+                raise _no_rows(source)
+            splits[split].append(part)
     return splits
 
 
@@ -105,54 +141,24 @@ def local_folder(name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def find_files(path: Path, alone: str = "train") -> dict[str, str]:
-    """Return the files of ``data.path``: split -> file.
-
-    Args:
-        path: a file, or a folder that contains ``train.*``, ``validation.*``, ``test.*``.
-        alone: the split of a lone file, and the one that a folder must contain if it has no ``train.*``.
-    """
-    try:
-        return _found(path, alone)
-    except PermissionError as error:
-        raise not_allowed(path) from error
-
-
-def _found(path: Path, alone: str) -> dict[str, str]:
-    if not path.is_dir():
-        if not path.exists() and not path.is_symlink():
-            raise UserError(f"data.path: no such file: '{path}'. Give a {FORMATS} file, or a folder.")
-        return {alone: str(path)}
-    found = {split: [file for file in sorted(path.glob(f"{split}.*")) if not file.is_dir()] for split in SPLITS}
-    for split, files in found.items():
-        if len(files) > 1:
-            names = ", ".join(file.name for file in files)
-            raise UserError(
-                f"data.path: '{path}' has {len(files)} files for {split} ({names}); name one in data.files."
-            )
-    if not found["train"] and not found[alone]:
-        names = ", ".join(sorted(file.name for file in path.iterdir())[:10]) or "nothing"
-        raise UserError(
-            f"data.path: '{path}' has no file {alone}.*; it contains {names}. Rename one, or name it in data.files."
-        )
-    return {split: str(files[0]) for split, files in found.items() if files}
-
-
-def _below(root: Path, files: Mapping[str, Any]) -> dict[str, Any]:
-    """Return split -> path, or {column: path}, without entries that are None."""
+def _below(root: Path, files: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return split -> paths, or {column: path}, without entries that are None."""
     below = {}
     for split, source in files.items():
         if split not in SPLITS:
             raise UserError(f"data.files: there is no split '{split}'. {did_you_mean(split, SPLITS)}")
         if isinstance(source, Mapping):
-            below[split] = {name: root / Path(path).expanduser() for name, path in source.items() if path}
+            below[split] = [{name: root / Path(path).expanduser() for name, path in source.items() if path}]
         elif source is not None:
-            below[split] = root / Path(source).expanduser()
+            below[split] = listed(source, root)
     return below
 
 
-def _format_of(path: Path, plain: _Format) -> _Format:
-    return _FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix, plain)
+def _reader_of(path: Path, given: Format, plain: _Reader) -> _Reader:
+    if path.is_dir() and (is_saved(path) or classes_of(path)):
+        return _SAVED if is_saved(path) else _CLASSES
+    reader = _READERS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
+    return reader or (plain if given.delimiter == "auto" else _cells(given.delimiter))
 
 
 def _no_rows(source: Any) -> UserError:

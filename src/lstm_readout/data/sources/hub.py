@@ -9,7 +9,8 @@ from typing import Any
 import datasets
 from datasets import Dataset, IterableDataset
 
-from lstm_readout.data.sources.files import DATA_FOLDER, SPLITS
+from lstm_readout.data.sources.files import DATA_FOLDER
+from lstm_readout.data.sources.layouts import SPLITS
 from lstm_readout.data.sources.open_file import reason
 from lstm_readout.data.sources.row_stream import TEXT_COLUMN, RowStream
 from lstm_readout.errors import UserError

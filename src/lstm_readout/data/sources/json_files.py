@@ -12,64 +12,66 @@ from typing import Any
 
 from datasets import Dataset
 
-from lstm_readout.data.sources.open_file import open_bytes, quoted
+from lstm_readout.data.sources.dialect import Format
+from lstm_readout.data.sources.open_file import quoted
+from lstm_readout.data.sources.part import Part
 from lstm_readout.data.sources.row_stream import RowStream
-from lstm_readout.data.sources.text_blocks import LONGEST_LINE, text_blocks
+from lstm_readout.data.sources.text_blocks import LONGEST_LINE, first_characters, text_blocks
 from lstm_readout.errors import UserError
 
 _FIRST_ROWS = 1000  # of a stream, whose names are its columns
 _HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def objects(path: Path, longest: int | None = None) -> Iterator[dict[str, Any]]:
+def objects(path: Path, longest: int | None = None, encoding: str = "auto") -> Iterator[dict[str, Any]]:
     """Yield the objects of a file; a value is a string (numbers and booleans as written), None, a list or a dict.
 
     Raises:
         UserError: names the line that cannot be read or is not an object.
     """
-    if _is_array(path):
-        text = "".join(text for _, text in text_blocks(path))
+    if _is_array(path, encoding):
+        text = "".join(text for _, text in text_blocks(path, None, encoding))
         halves = _HALF_A_PAIR.search(text) is not None
         for number, found in enumerate(_parsed(text, 1, path), 1):
             yield _row(found, halves, f"row {number:,}", path)
         return
-    for first, text in text_blocks(path, longest):
+    for first, text in text_blocks(path, longest, encoding):
         for line, one in enumerate(text.split("\n"), first):
             if one.strip():
                 halves = _HALF_A_PAIR.search(one) is not None
                 yield _row(_parsed(one, line, path), halves, f"line {line:,}", path)
 
 
-def read_objects(path: Path) -> Dataset:
+def read_objects(path: Path, given: Format) -> Part[Dataset]:
     """Return all rows, with a column for each name that any of them has."""
-    rows = list(objects(path))
+    rows = list(objects(path, None, given.encoding))
     names = dict.fromkeys(name for row in rows for name in row)
-    return Dataset.from_dict({name: _column([row.get(name) for row in rows]) for name in names})
+    return Part(Dataset.from_dict({name: _column([row.get(name) for row in rows]) for name in names}), path.name)
 
 
-def stream_objects(path: Path) -> RowStream:
+def stream_objects(path: Path, given: Format) -> Part[RowStream]:
     """Return rows that are read one by one; their columns are the names of the first ``FIRST_ROWS``.
 
     Raises:
         UserError: the file is one array, which must be read whole.
     """
-    if _is_array(path):
+    if _is_array(path, given.encoding):
         raise UserError(
             f"data: '{path}' is one JSON array, which must be read whole. Set data.streaming=false, or write one "
             f"object per line: jq -c '.[]' {quoted(path)} > NEW_FILE.jsonl"
         )
-    names = dict.fromkeys(name for row in islice(objects(path, LONGEST_LINE), _FIRST_ROWS) for name in row)
-    return RowStream(partial(_object_rows, path), dict.fromkeys(names))
+    first = islice(objects(path, LONGEST_LINE, given.encoding), _FIRST_ROWS)
+    names = dict.fromkeys(name for row in first for name in row)
+    return Part(RowStream(partial(_object_rows, path, given.encoding), dict.fromkeys(names)), path.name)
 
 
-def _object_rows(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for row in objects(path, LONGEST_LINE):
+def _object_rows(path: Path, encoding: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for row in objects(path, LONGEST_LINE, encoding):
         yield {name: row.get(name) for name in names}
 
 
-def _is_array(path: Path) -> bool:
-    with open_bytes(path) as file:
-        return file.read(4096).decode("utf-8-sig", errors="replace").lstrip().startswith("[")
+def _is_array(path: Path, encoding: str) -> bool:
+    return first_characters(path, encoding).lstrip().startswith("[")
 
 
 class _Twice(ValueError):

@@ -15,7 +15,9 @@ from datasets import Dataset, Features
 from datasets.table import InMemoryTable
 from pyarrow import parquet
 
+from lstm_readout.data.sources.dialect import Format
 from lstm_readout.data.sources.open_file import open_bytes, reason
+from lstm_readout.data.sources.part import Part
 from lstm_readout.data.sources.row_stream import RowStream, refuse_twins
 from lstm_readout.data.sources.text_blocks import BLOCK
 from lstm_readout.errors import UserError
@@ -23,17 +25,18 @@ from lstm_readout.errors import UserError
 ROWS, BYTES = 1024, 1 << 20  # per read of a stream: at most this many rows, about this many bytes
 
 
-def read_parquet(path: Path) -> Dataset:
+def read_parquet(path: Path, given: Format) -> Part[Dataset]:
     """Return all rows."""
     with _open_parquet(path) as file:
         # An Arrow thread that still holds Python's bytes at exit aborts the program
-        return Dataset(InMemoryTable(file.read(use_threads=False)))
+        return Part(Dataset(InMemoryTable(file.read(use_threads=False))), path.name)
 
 
-def stream_parquet(path: Path) -> RowStream:
+def stream_parquet(path: Path, given: Format) -> Part[RowStream]:
     """Return rows that are read a few at a time."""
     with _open_parquet(path) as file:
-        return RowStream(partial(_parquet_rows, path), Features.from_arrow_schema(file.schema_arrow))
+        stream = RowStream(partial(_parquet_rows, path), Features.from_arrow_schema(file.schema_arrow))
+        return Part(stream, path.name)
 
 
 def _parquet_rows(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -11,25 +11,37 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, Features, Value
 
+from lstm_readout.data.sources.dialect import plain_name
+from lstm_readout.data.sources.missing_columns import why_missing
 from lstm_readout.data.sources.row_stream import RowStream
-from lstm_readout.errors import UserError
+from lstm_readout.errors import MOST_NAMED, UserError
+
+_LONGEST_NAME = 40  # characters in a message: a row that was read as the header may be a whole text
 
 
-def select_roles(rows: Dataset, roles: Mapping[str, str], columns: Mapping[str, str], where: str) -> Dataset:
+def select_roles(
+    rows: Dataset,
+    roles: Mapping[str, str],
+    columns: Mapping[str, Any],
+    where: str,
+    head: Sequence[Sequence[str]] = (),
+) -> Dataset:
     """Keep the columns that the task reads, renamed to their roles, as strings.
 
     Args:
         rows: of a split.
         roles: role -> ``text``, ``label`` or ``labels``.
-        columns: role -> column; a role that is not named has a column of its own name.
+        columns: role -> column, or its position in a table without a header; a role that is not named has a column of
+            its own name. Blanks around a name in the file, and what cannot be seen, do not count.
         where: what the split is called in messages.
+        head: the first lines of its file as cells, from which a message tells why a column is missing.
 
     Raises:
         UserError: a role's column is missing (the message lists the others) or is not text, a label is empty, or a row
             does not have one of its ``labels`` per word.
     """
     texts = {}
-    for role, column in _columns_of(rows.column_names, rows.features, roles, columns, where).items():
+    for role, column in _columns_of(rows.column_names, rows.features, roles, columns, where, head).items():
         feature, is_label = rows.features[column], roles[role] == "label"
         made = [value if type(value) is str else _as_text(value, feature) for value in rows[column][:]]
         if None in made or (is_label and not all(text and text.strip() for text in made)):
@@ -42,19 +54,23 @@ def select_roles(rows: Dataset, roles: Mapping[str, str], columns: Mapping[str, 
     return Dataset.from_dict(texts, features=Features({role: Value("string") for role in texts}))
 
 
-def select_roles_of(stream: RowStream, roles: Mapping[str, str], columns: Mapping[str, str], where: str) -> RowStream:
+def select_roles_of(
+    stream: RowStream,
+    roles: Mapping[str, str],
+    columns: Mapping[str, Any],
+    where: str,
+    head: Sequence[Sequence[str]] = (),
+) -> RowStream:
     """Keep the columns that the task reads, renamed to their roles, as strings: row by row.
 
     Args:
         stream: of a split.
-        roles: role -> ``text``, ``label`` or ``labels``.
-        columns: role -> column; a role that is not named has a column of its own name.
-        where: what the split is called in messages.
+        roles, columns, where, head: as for ``select_roles``.
 
     Raises:
         UserError: as ``select_roles``; for an unusable value, when its row is reached.
     """
-    column_of = _columns_of(stream.column_names, stream.features, roles, columns, where)
+    column_of = _columns_of(stream.column_names, stream.features, roles, columns, where, head)
     narrow = stream.only(list(dict.fromkeys(column_of.values())))
     kept = {role: (column, narrow.features[column], roles[role] == "label") for role, column in column_of.items()}
     return RowStream(
@@ -101,18 +117,21 @@ def _columns_of(
     names: Sequence[str],
     features: Mapping[str, Any],
     roles: Mapping[str, str],
-    columns: Mapping[str, str],
+    columns: Mapping[str, Any],
     where: str,
+    head: Sequence[Sequence[str]],
 ) -> dict[str, str]:
     """Return role -> column; every column exists and may contain text."""
     found = {}
-    for role in roles:
-        column = columns.get(role) or role
-        if column not in names:
+    wanted = {role: str(role if columns.get(role) is None else columns[role]) for role in roles}
+    for role, column in wanted.items():
+        alike = [name for name in names if plain_name(name) == plain_name(column)]
+        if column not in names and len(alike) != 1:
             raise UserError(
-                f"data.columns.{role}: {where} has no column '{column}'; it has: {', '.join(names)}. "
-                f"Say which one is the {role}: data.columns.{role}=NAME."
+                f"data.columns.{role}: {where} has no column '{column}'; it has: {_listed(names)}. "
+                f"{why_missing(names, wanted, role, head)}"
             )
+        column = column if column in names else alike[0]
         feature = features[column]
         if feature is not None and (not isinstance(feature, (Value, ClassLabel)) or "binary" in feature.dtype):
             raise UserError(
@@ -123,9 +142,14 @@ def _columns_of(
     return found
 
 
+def _listed(names: Sequence[str]) -> str:
+    shown = [name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..." for name in names[:MOST_NAMED]]
+    return ", ".join(shown) + ", ..." * (len(names) > MOST_NAMED)
+
+
 def _as_text(value: Any, feature: Any) -> str | None:
     """Return a value as text; None if it has no text form."""
-    if value is None:
+    if value is None or value != value:  # NaN, as pandas writes what is missing
         return ""
     if isinstance(feature, ClassLabel):
         return "" if value < 0 else feature.names[value] if value < len(feature.names) else None

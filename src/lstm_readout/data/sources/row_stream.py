@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,15 @@ class RowStream:
     def only(self, names: Sequence[str]) -> RowStream:
         """Return the same rows with these columns, so that a columnar format need not read the others."""
         return RowStream(self.open, {name: self.features[name] for name in names})
+
+
+def chained(streams: Sequence[RowStream]) -> RowStream:
+    """Return the rows of several streams with the same columns, one after another."""
+    return streams[0] if len(streams) == 1 else RowStream(partial(_chained_rows, streams), streams[0].features)
+
+
+def _chained_rows(streams: Sequence[RowStream], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    return chain.from_iterable(stream.open(names) for stream in streams)
 
 
 def refuse_twins(names: Sequence[str], path: Path) -> None:

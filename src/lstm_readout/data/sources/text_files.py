@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Value
 
+from lstm_readout.data.sources.dialect import Format
+from lstm_readout.data.sources.part import Part
 from lstm_readout.data.sources.row_stream import TEXT_COLUMN, RowStream
 from lstm_readout.data.sources.text_blocks import LONGEST_LINE, text_blocks
 from lstm_readout.errors import UserError
@@ -17,60 +19,76 @@ from lstm_readout.errors import UserError
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
-def lines(path: Path, longest: int | None = None) -> Iterator[str]:
+_SHOWN = 5  # lines of the head
+
+
+def lines(path: Path, longest: int | None = None, encoding: str = "auto") -> Iterator[str]:
     """Return an iterator over the lines of a file, without their ``\\n`` or ``\\r\\n``."""
-    blocks = (text for _, text in text_blocks(path, longest))
+    blocks = (text for _, text in text_blocks(path, longest, encoding))
     return chain.from_iterable(text.replace("\r\n", "\n").removesuffix("\n").split("\n") for text in blocks)
 
 
-def read_lines(path: Path) -> Dataset:
+def read_lines(path: Path, given: Format) -> Part[Dataset]:
     """Return one row per line."""
-    return Dataset.from_dict({TEXT_COLUMN: list(lines(path))})
+    rows = list(lines(path, None, given.encoding))
+    return Part(Dataset.from_dict({TEXT_COLUMN: rows}), path.name, head=_head(rows))
 
 
-def read_document(path: Path) -> Dataset:
+def read_document(path: Path, given: Format) -> Part[Dataset]:
     """Return one row: the whole text."""
-    text = "".join(text for _, text in text_blocks(path))
-    return Dataset.from_dict({TEXT_COLUMN: [text.replace("\r\n", "\n")] if text else []})
+    text = "".join(text for _, text in text_blocks(path, None, given.encoding))
+    return Part(Dataset.from_dict({TEXT_COLUMN: [text.replace("\r\n", "\n")] if text else []}), path.name)
 
 
-def stream_lines(path: Path) -> RowStream:
+def stream_lines(path: Path, given: Format) -> Part[RowStream]:
     """Return one row per line."""
-    return RowStream(partial(_line_rows, path), {TEXT_COLUMN: Value("string")})
+    stream = RowStream(partial(_line_rows, path, given.encoding), {TEXT_COLUMN: Value("string")})
+    return Part(stream, path.name, head=_head(lines(path, LONGEST_LINE, given.encoding)))
 
 
-def read_parallel(paths: Mapping[str, Path]) -> Dataset:
+def read_parallel(paths: Mapping[str, Path], given: Format) -> Part[Dataset]:
     """Return a row for each line that the files share, with a column for each file.
 
     Raises:
         UserError: the files differ in number of lines; the message gives each.
     """
     _refuse_tables(paths)
-    columns = {name: list(lines(path)) for name, path in paths.items()}
+    columns = {name: list(lines(path, None, given.encoding)) for name, path in paths.items()}
     if len({len(column) for column in columns.values()}) > 1:
         raise _unequal(paths, [len(column) for column in columns.values()])
-    return Dataset.from_dict(columns)
+    return Part(Dataset.from_dict(columns), _joined(paths))
 
 
-def stream_parallel(paths: Mapping[str, Path]) -> RowStream:
+def stream_parallel(paths: Mapping[str, Path], given: Format) -> Part[RowStream]:
     """Return the rows of ``read_parallel``; a different number of lines is noticed where the shortest file ends."""
     _refuse_tables(paths)
-    return RowStream(partial(_parallel_rows, dict(paths)), {name: Value("string") for name in paths})
+    opens = partial(_parallel_rows, dict(paths), given.encoding)
+    return Part(RowStream(opens, {name: Value("string") for name in paths}), _joined(paths))
 
 
-def _line_rows(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for line in lines(path, LONGEST_LINE):
+def _line_rows(path: Path, encoding: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for line in lines(path, LONGEST_LINE, encoding):
         yield {TEXT_COLUMN: line}
 
 
-def _parallel_rows(paths: Mapping[str, Path], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _parallel_rows(paths: Mapping[str, Path], encoding: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     try:
-        for row in zip(*(lines(path, LONGEST_LINE) for path in paths.values()), strict=True):
+        for row in zip(*(lines(path, LONGEST_LINE, encoding) for path in paths.values()), strict=True):
             yield dict(zip(paths, row, strict=True))
     except UserError:
         raise
     except ValueError as error:  # from zip; a UserError is one as well
-        raise _unequal(paths, [sum(1 for _ in lines(path)) for path in paths.values()]) from error
+        counts = [sum(1 for _ in lines(path, None, encoding)) for path in paths.values()]
+        raise _unequal(paths, counts) from error
+
+
+def _head(rows: Iterable[str]) -> list[list[str]]:
+    """Return the first lines, cut at tabs, which show a table that is not named so."""
+    return [line.split("\t") for line in islice(rows, _SHOWN)]
+
+
+def _joined(paths: Mapping[str, Path]) -> str:
+    return ", ".join(path.name for path in paths.values())
 
 
 def _unequal(paths: Mapping[str, Path], counts: Sequence[int]) -> UserError:
