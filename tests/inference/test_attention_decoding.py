@@ -240,7 +240,7 @@ def test_an_ensemble_of_checkpoints(tmp_path):
         pipeline.attention("a")
     with pytest.raises(UserError, match="int8=true: an ensemble works in float"):
         Translator.load(paths[0], ensemble=paths[1:], int8=True)
-    other = TextTokenizer.train(["d c b a e"])
+    other = TextTokenizer.train(["d c b e"])
     torch.save(changed(torch.load(paths[1]), other), tmp_path / "other.ckpt")
     with pytest.raises(UserError, match=r"other\.ckpt' has a different target vocabulary from the first checkpoint"):
         Translator.load(paths[0], ensemble=[tmp_path / "other.ckpt"])

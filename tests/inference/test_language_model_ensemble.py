@@ -100,7 +100,7 @@ def test_an_ensemble_of_checkpoints(tmp_path):
     paths = [saved(tmp_path, model, vocabulary) for model in MODELS]
     expected = TextGenerator(LanguageModelEnsemble(MODELS), vocabulary, max_tokens=9)(["abc", "f"])
     assert TextGenerator.load(paths[0], ensemble=paths[1:], max_tokens=9)(["abc", "f"]) == expected
-    other = Vocabulary({"text": TextTokenizer.train(["fedcba fed"], kind="char", byte_fallback=False)}, [])
+    other = Vocabulary({"text": TextTokenizer.train(["fedcbafed"], kind="char", byte_fallback=False)}, [])
     with pytest.raises(UserError, match=r"3\.ckpt' has a different text vocabulary from the first checkpoint"):
         TextGenerator.load(paths[0], ensemble=[saved(tmp_path, build(3), other)])
     with pytest.raises(UserError, match="int8=true: an ensemble works in float"):

@@ -283,8 +283,9 @@ def test_sampling_out_of_range_is_refused_when_loading(saved):
 
 def test_a_checkpoint_gives_back_what_was_written(saved):
     path, model, vocabulary = saved["translate"]
-    task, arguments, weights, read, config = read_checkpoint(path)
+    task, arguments, weights, read, config, file = read_checkpoint(path)
     assert (task, arguments, config) == ("translate", model.arguments, {"seed": 1, "data": {"name": "x"}})
+    assert file == str(path)
     assert weights.keys() == model.state_dict().keys()  # the metric's state stays out
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in weights.items())
     assert read.to_dict() == vocabulary.to_dict()

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.utils import get_class, get_object
 from lightning import seed_everything
 
+from lstm_readout.config.data_of_run import data_of_checkpoint
 from lstm_readout.config.initialize import initialize
 from lstm_readout.config.settings import choose_settings, choose_tokenizer, without_open
 from lstm_readout.data.module import TextDataModule
@@ -107,10 +108,9 @@ def build_task(config: Mapping[str, Any], data: TextDataModule, resumed: Mapping
 
 def load(config: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> tuple[Task, TextDataModule]:
     """Return the task of a checkpoint and its training data, or the data of ``config["data"]``: see ``build``."""
-    task_class = task_class_of(config)
-    options = {key: value for key, value in config["task"].items() if key != "_target_"}
+    task_class, options = task_class_of(config), {k: v for k, v in config["task"].items() if k != "_target_"}
     task = task_class.load_from_checkpoint(checkpoint or config["checkpoint"], **options)
-    arguments = config.get("data") or task.config["data"]
+    arguments = config.get("data") or data_of_checkpoint(task.config)
     data = TextDataModule(
         roles=task_class.roles,
         batch_type=task_class.batch_type,

@@ -48,6 +48,13 @@ def check_targets(config: DictConfig) -> None:
         raise UserError("\n".join(faults))
 
 
+def check_values(values: dict[str, Any], path: str) -> None:
+    """Check plain values, such as those of a checkpoint, as ``check_targets`` does."""
+    faults = list(_node_faults(values, path))
+    if faults:
+        raise UserError("\n".join(faults))
+
+
 def renamed(key: str, value: Any) -> str:
     """Return the message for a key of an earlier version: what to write instead."""
     shown = str(value).lower() if isinstance(value, bool) else value

@@ -7,9 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_readout.config.check import check_targets
-from lstm_readout.config.values import plain_values
+from lstm_readout.config.check import check_targets, check_values
+from lstm_readout.config.values import flatten, plain_values
 from lstm_readout.data.module import TextDataModule
+from lstm_readout.errors import UserError
+
+_TARGET = f"{TextDataModule.__module__}.{TextDataModule.__name__}"
 
 
 def on_data_of_run(arguments: list[str]) -> list[str]:
@@ -34,6 +37,27 @@ def with_changes(saved: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
     Raises:
         UserError: a key or value is not valid.
     """
-    target = f"{TextDataModule.__module__}.{TextDataModule.__name__}"
-    check_targets(DictConfig({"data": {**changes, "_target_": target}}))  # not the saved ones: they may name any class
+    check_targets(DictConfig({"data": {**changes, "_target_": _TARGET}}))  # not the saved ones: they may name any class
     return plain_values(DictConfig(OmegaConf.merge(dict(saved), dict(changes))), resolve=False)
+
+
+def data_of_checkpoint(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the run's ``TextDataModule``, whose class is chosen here.
+
+    Args:
+        config: of a checkpoint.
+
+    Raises:
+        UserError: there are none, one is not valid, or one names code.
+    """
+    saved = {key: value for key, value in (config.get("data") or {}).items() if key != "_target_"}
+    code = next((key for key, _ in flatten(saved) if key.endswith("_target_")), None)
+    try:
+        if not saved or code is not None:
+            raise UserError(
+                f"data.{code}: it names code, which is not run" if saved else "data: it does not say which."
+            )
+        check_values({**saved, "_target_": _TARGET}, "data")
+    except UserError as error:
+        raise UserError(f"checkpoint: its data cannot be read: {error} Name other data: data=...") from error
+    return saved

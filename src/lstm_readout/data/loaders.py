@@ -5,6 +5,7 @@ The sampler chooses the rows of a batch, the batch type collates them; a loader 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ class Batching:
         num_workers: processes that build batches; 0 is fastest for short texts.
 
     Raises:
-        UserError: a size is smaller than 1.
+        UserError: a size is smaller than 1, or there are far more workers than cores.
     """
 
     batch_size: int = 64
@@ -51,6 +52,9 @@ class Batching:
     def __post_init__(self) -> None:
         for name in ("batch_size", "eval_batch_size", "window", "pool", "max_tokens"):
             check_positive(f"data.{name}", getattr(self, name))
+        most = max(64, 4 * (os.cpu_count() or 1))  # far more only wait for each other, or end the memory
+        if not 0 <= self.num_workers <= most:
+            raise UserError(f"data.num_workers: wanted 0 to {most} on this machine, got {self.num_workers}.")
 
     @classmethod
     def names(cls) -> set[str]:

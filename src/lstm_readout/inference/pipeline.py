@@ -19,6 +19,7 @@ from typing_extensions import Self
 from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding import with_int8
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
+from lstm_readout.models.rebuild import rebuild
 from lstm_readout.nn.packed import to_device
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged, pack
@@ -62,8 +63,7 @@ class Pipeline(Generic[Model]):
     ) -> tuple[Model, Vocabulary]:
         """Return the parts that ``load`` joins: the model and its vocabulary."""
         checkpoint = read_checkpoint(path, cls.task)
-        model: Any = cls.model_type(**checkpoint.model)
-        model.load_state_dict(checkpoint.weights)
+        model: Any = rebuild(checkpoint, cls.model_type)
         model = model.to(device)
         if int8:
             model = with_int8(model)

@@ -8,17 +8,25 @@ never the file.
 
 from __future__ import annotations
 
-import zipfile
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from lstm_readout.errors import UserError
+from lstm_readout.models.checkpoint_file import read_content
+from lstm_readout.models.weights_digest import WEIGHTS_SHA256, digest
 from lstm_readout.tokenizer import Vocabulary
+from lstm_readout.tokenizer.plain import NOTHING, Kinds, check_kinds, check_plain, shown
 
-FORMAT = 1
+FORMAT = 1  # a file of a later one is refused; keys that were renamed since are read under their new names
+_KINDS: Kinds = {"format": (int,), "task": (str,), "model": (dict,), "vocabulary": (dict,), "config": (dict,)}
+_CONFIG_KINDS: Kinds = {
+    **dict.fromkeys(("data", "task", "trainer", "rows", "machine", "vectors", "init_from"), (dict, NOTHING)),
+    "seed": (int, NOTHING),
+}
+_TASK_KINDS: Kinds = {"beam_size": (int, NOTHING), "length_penalty": (float, int, NOTHING)}
 RENAMED = {"data.stream": "data.carry_state"}  # configuration keys of earlier versions -> their names now
 
 
@@ -30,6 +38,7 @@ class Checkpoint(NamedTuple):
     weights: dict[str, Tensor]  # the model's state_dict
     vocabulary: Vocabulary
     config: dict[str, Any]  # the resolved configuration of the run
+    file: str = ""  # where it was read, for messages
 
 
 def hyper_parameters(
@@ -65,27 +74,37 @@ def read_checkpoint(file: str | Path | Checkpoint, task: str | None = None) -> C
 def _read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise UserError(f"checkpoint: no such file: '{path}'.{_files_below(path)}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # broken bytes can raise nearly every kind of exception
-        if isinstance(error, PermissionError):
-            reason = "no permission"
-        elif zipfile.is_zipfile(path):
-            reason = "it contains more than tensors and plain values"
-        else:
-            reason = "it is truncated, or not a checkpoint"
-        raise UserError(f"checkpoint: could not read '{path}': {reason}. Use another file of the run.") from error
-    values = content.get("hyper_parameters") if isinstance(content, dict) else None
+    content = read_content(path)
+    values = content.get("hyper_parameters")
     if not isinstance(values, dict) or "format" not in values or "vocabulary" not in values:
         raise UserError(f"checkpoint: '{path}' was not written by lstm-readout. Give a .ckpt file of one of its runs.")
-    if values["format"] > FORMAT:
+    if type(values["format"]) is int and values["format"] > FORMAT:
         raise UserError(
             f"checkpoint: '{path}' has format {values['format']}, newer than {FORMAT}. Upgrade lstm-readout."
         )
+    try:
+        return _checked(content, values, str(path))
+    except UserError as error:
+        raise UserError(f"checkpoint: '{path}': {error} Use another file of the run.") from error
+
+
+def _checked(content: dict[str, Any], values: dict[str, Any], file: str) -> Checkpoint:
+    """Return what a file says; raise ``UserError`` for values of the wrong kind."""
+    check_kinds(values, _KINDS, "hyper_parameters")
+    if re.fullmatch(r"[A-Za-z]\w{0,99}(-\w+)*", values["task"]) is None or values["task"] in ("null", "true", "false"):
+        raise UserError(f"task: {shown(values['task'])} is not the name of a task.")
+    for key in ("model", "config"):
+        check_plain(values[key], key)
+    config = _with_new_names(values["config"])
+    check_kinds(config, _CONFIG_KINDS, "config")
+    check_kinds(config.get("task") or {}, _TASK_KINDS, "config.task")
+    if content.get(WEIGHTS_SHA256, given := digest(content["state_dict"])) != given:
+        raise UserError("its weights are not those that were saved: their hash differs.")
     prefix = "model."
     weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-    vocabulary = Vocabulary.from_dict(values["vocabulary"])
-    return Checkpoint(values["task"], values["model"], weights, vocabulary, _with_new_names(values["config"]))
+    return Checkpoint(
+        values["task"], values["model"], weights, Vocabulary.from_dict(values["vocabulary"]), config, file
+    )
 
 
 def _with_new_names(config: dict[str, Any]) -> dict[str, Any]:

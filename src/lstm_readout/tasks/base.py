@@ -26,6 +26,7 @@ from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule, data_of
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.models.checkpoint import Checkpoint, hyper_parameters, read_checkpoint
+from lstm_readout.models.rebuild import rebuild
 from lstm_readout.models.weights_digest import WEIGHTS_SHA256, digest
 from lstm_readout.tasks.means import RunningMean, Stage
 from lstm_readout.tasks.scored_as import scored_as
@@ -233,8 +234,7 @@ class Task(LightningModule):
         """
         file = checkpoint_path if isinstance(checkpoint_path, Checkpoint) else Path(checkpoint_path)
         checkpoint = read_checkpoint(file, cls.name)
-        model = cls.model_type(**checkpoint.model)
-        model.load_state_dict(checkpoint.weights)
+        model = rebuild(checkpoint, cls.model_type)
         task = cls(model=model, vocabulary=checkpoint.vocabulary, config=checkpoint.config, **arguments)
         return task.to(map_location)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from tokenizers import Tokenizer
 from lstm_readout.errors import MOST_NAMED, UserError, did_you_mean
 from lstm_readout.tokenizer.byte_alphabet import BYTE_CHARACTERS, byte_token
 from lstm_readout.tokenizer.special_tokens import UNK
+from lstm_readout.tokenizer.stored import backend_of, parts_of
+
+_MOST_BYTES = 1 << 30
 
 NAMES = {  # the usual names of these tokens, the most reliable first
     "unk_token": ["<unk>", "[UNK]", "<UNK>", "<|unk|>"],
@@ -46,10 +49,10 @@ def read(path: str, named: dict[str, str | None]) -> tuple[Tokenizer, list[int |
     """
     content = _content(Path(path).expanduser())
     try:
-        backend = Tokenizer.from_str(json.dumps(content))
-    except Exception as error:  # the backend raises nothing more exact
+        backend = backend_of(json.dumps(content))
+    except UserError as error:
         raise UserError(
-            f"tokenizer.path: cannot read '{path}' as a tokenizer.json: {error}. "
+            f"tokenizer.path: cannot read '{path}' as a tokenizer.json: {error} "
             "Save it again with a current version of Hugging Face tokenizers."
         ) from error
     return backend, _adopt(backend, content, named, f"'{path}'")
@@ -105,9 +108,11 @@ def _content(path: Path) -> dict[str, Any]:
         raise UserError(f"tokenizer.path: '{path}' is a folder. Name the file: tokenizer.path={path}/tokenizer.json.")
     if not path.is_file():
         raise UserError(f"tokenizer.path: no such file: '{path}'. Give the tokenizer.json of a trained tokenizer.")
+    if path.stat().st_size > _MOST_BYTES:
+        raise UserError(f"tokenizer.path: '{path}' has more than a gigabyte. Give a tokenizer.json.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"tokenizer.path: '{path}' is not JSON: {error}. Give a tokenizer.json.") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise UserError(
@@ -174,13 +179,7 @@ def _unknown(
 def _knows_every_byte(content: dict[str, Any], vocab: dict[str, int]) -> bool:
     if content["model"].get("byte_fallback"):
         return all(byte_token(number) in vocab for number in range(256))
-    parts = [*_parts(content.get("pre_tokenizer")), *_parts(content.get("normalizer"))]
-    return "ByteLevel" in parts and all(character in vocab for character in BYTE_CHARACTERS)
-
-
-def _parts(node: Any) -> Iterator[str]:
-    """Yield the types of a pipeline's parts, at any depth."""
-    if isinstance(node, dict):
-        yield str(node.get("type"))
-        for part in [*node.get("pretokenizers", []), *node.get("normalizers", [])]:
-            yield from _parts(part)
+    parts = [*parts_of(content.get("pre_tokenizer")), *parts_of(content.get("normalizer"))]
+    return any(part.get("type") == "ByteLevel" for part in parts) and all(
+        character in vocab for character in BYTE_CHARACTERS
+    )

@@ -17,6 +17,7 @@ from lstm_readout.tokenizer.from_file import Numbering, copied, read
 from lstm_readout.tokenizer.piece_cache import CUTS, PieceEncoder, encode_whole
 from lstm_readout.tokenizer.ragged import Ragged, ended, joined
 from lstm_readout.tokenizer.special_tokens import BOS, EOS, SPECIAL_TOKENS, UNK
+from lstm_readout.tokenizer.stored import failures_told, read_stored
 from lstm_readout.tokenizer.word_rules import SPLITTERS, encode_split, joiner, splitter
 
 Keep = Literal["start", "end"]
@@ -216,7 +217,9 @@ class TextTokenizer:
         encode = self._encode_drawing if training and self.resamples else self._encode
         columns, cut = [], 0
         for block in blocks(texts):
-            column, shortened = ended(self._renumbered(encode(block)), self.max_length, self.keep, self.reverse)
+            with failures_told("tokenizer: it cannot encode these texts"):
+                ids = self._renumbered(encode(block))
+            column, shortened = ended(ids, self.max_length, self.keep, self.reverse)
             columns.append(column)
             cut += shortened
         return joined(columns), cut
@@ -257,16 +260,13 @@ class TextTokenizer:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TextTokenizer:
-        """Rebuild a tokenizer from the values of ``to_dict``, those of old checkpoints included."""
-        return cls(
-            Tokenizer.from_str(values["json"]),
-            values["max_length"],
-            values["keep"],
-            kind=values.get("kind"),
-            dropout=values.get("dropout", 0.0),
-            special=values.get("special"),
-            reverse=values.get("reverse", False),
-        )
+        """Rebuild a tokenizer from the values of ``to_dict``, those of old checkpoints included.
+
+        Raises:
+            UserError: they are something else, or the backend would fail later.
+        """
+        backend, options = read_stored(values)
+        return cls(backend, **options)
 
     def __reduce__(self) -> tuple[Callable[..., TextTokenizer], tuple[dict[str, Any]]]:
         """Drop caches: a copy and its fingerprint depend only on what was learned."""

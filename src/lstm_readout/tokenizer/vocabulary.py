@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstm_readout.errors import UserError
+from lstm_readout.tokenizer.plain import check_kinds, shown
 from lstm_readout.tokenizer.ragged import Ragged
 from lstm_readout.tokenizer.special_tokens import UNK
 from lstm_readout.tokenizer.text_tokenizer import TextTokenizer
@@ -26,10 +27,22 @@ class Vocabulary(NamedTuple):
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Vocabulary:
-        """Rebuild a vocabulary from the values of ``to_dict``."""
-        tokenizers = {role: TextTokenizer.from_dict(given) for role, given in values["tokenizers"].items()}
-        return cls(tokenizers, list(values["labels"]))
+    def from_dict(cls, values: Any) -> Vocabulary:
+        """Rebuild a vocabulary from the values of ``to_dict``.
+
+        Raises:
+            UserError: they are something else.
+        """
+        values = check_kinds(values, {"tokenizers": (dict,), "labels": (list,)}, "the vocabulary")
+        tokenizers, labels = {}, values["labels"]
+        if not all(type(label) is str for label in labels) or len(set(labels)) < len(labels):
+            raise UserError(f"the labels: wanted different texts, got {shown(labels)}, not all of which are.")
+        for role, given in values["tokenizers"].items():
+            try:
+                tokenizers[role] = TextTokenizer.from_dict(given)
+            except UserError as error:
+                raise UserError(f"{role}: {error}") from error
+        return cls(tokenizers, list(labels))
 
 
 def unknown_rate(column: Ragged) -> float:

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
+from lstm_readout.models.generate import LanguageModel
 from lstm_readout.models.pretrained.vectors import MOST_NAMED, Coverage, Place, coverage_of
+from lstm_readout.models.rebuild import check_fits
 from lstm_readout.nn.encoder import Encoder
 from lstm_readout.tokenizer import SPECIAL_TOKENS, TextTokenizer
 from lstm_readout.tokenizer.text_tokenizer import Keep
@@ -51,9 +53,11 @@ def _read_language_model(path: str | Path) -> Checkpoint:
         UserError: there is none, or it was trained for another task.
     """
     try:
-        return read_checkpoint(language_model_file(path), "generate")
+        checkpoint = read_checkpoint(language_model_file(path), "generate")
+        check_fits(checkpoint, LanguageModel)
     except UserError as error:
         raise UserError(f"init_from: {str(error).removeprefix('checkpoint: ')}") from error
+    return checkpoint
 
 
 def tokenizer_of(
