@@ -15,18 +15,18 @@ import torch
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from lstm_readout.commands.begin import TrainingRun, begin
+from lstm_readout.commands.begin import TrainingRun, begin, write_configuration
 from lstm_readout.commands.conclude import conclude
 from lstm_readout.commands.hints import command_line
 from lstm_readout.config.build import build_data, build_task
 from lstm_readout.config.build_trainer import bare_trainer, build_trainer
 from lstm_readout.config.hydra_main import hydra_main
+from lstm_readout.config.resumable import check_resumable
 from lstm_readout.config.run_folder import of_run
-from lstm_readout.config.settings import save_settings
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.report.data_report import print_report, write_report
-from lstm_readout.report.run_files import keep_earlier_metrics, write_loss_curve
+from lstm_readout.report.run_files import write_loss_curve
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.callbacks.lr_finder import range_test
 from lstm_readout.training.callbacks.resume import Stopped
@@ -53,9 +53,8 @@ def find_lr(config: dict[str, Any]) -> None:
     task, data = _build(run)
     task.scheduler = None  # the test sets the rate
     curve = range_test(functools.partial(bare_trainer, config), task, data)
-    picture = write_loss_curve(curve, run.folder)
     log.info("the loss falls steepest at a learning rate of %.2g and is lowest at %.2g", curve.suggestion, curve.lowest)
-    log.info("plot:   %s", picture)
+    log.info("plot:   %s", write_loss_curve(curve, run.folder))
     log.info("use it: optimizer.lr=%.2g", curve.suggestion)
 
 
@@ -64,7 +63,6 @@ def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
     data = build_data(run.config, run.resumed)
     print_report(data.report)
     write_report(data.report, run.folder)
-    save_settings(run.config, run.folder)
     task = build_task(run.config, data, run.resumed and run.resumed.config)
     batch = next(iter(data.train_dataloader()))
     task.eval()
@@ -75,15 +73,14 @@ def _build(run: TrainingRun) -> tuple[Task, TextDataModule]:
 
 def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -> float:
     """Train; return the seconds that it took."""
-    if run.last is not None:
-        keep_earlier_metrics(run.folder)
+    write_configuration(run, data)
     began = time.perf_counter()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=run.last, weights_only=True)
     except MisconfigurationException as error:  # from settings that depend on the data, for example its length
         raise UserError(f"trainer: {error}") from error
     except Stopped as stop:
-        log.warning("%s; saved. To resume: %s", stop, command_line("train", f"resume={run.folder}"))
+        log.warning("%s. To resume: %s", stop, command_line("train", f"resume={run.folder}"))
         sys.exit(stop.exit_code)
     return time.perf_counter() - began
 
@@ -96,7 +93,8 @@ def train_or_find_lr(config: dict[str, Any]) -> float | None:
 def main(arguments: list[str] | None = None) -> None:
     """Compose the configuration from the command line and train."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    hydra_main(train_or_find_lr, config_name="train", arguments=of_run(arguments, "checkpoints/last.ckpt"))
+    check = functools.partial(check_resumable, given=arguments)
+    hydra_main(train_or_find_lr, config_name="train", arguments=of_run(arguments, "checkpoints/last.ckpt"), check=check)
 
 
 if __name__ == "__main__":

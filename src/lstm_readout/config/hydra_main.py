@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import hydra
@@ -32,6 +32,7 @@ def hydra_main(
     config_module: str = "lstm_readout.configs",
     arguments: list[str] | None = None,
     plain: bool = True,
+    check: Callable[[Sequence[DictConfig]], None] = check_jobs,
     **options: Any,
 ) -> None:
     """Compose ``config_name`` with the overrides of the command line, check it and call ``run`` with it.
@@ -42,6 +43,7 @@ def hydra_main(
         config_module: the package that holds the configs.
         arguments: replace ``sys.argv[1:]``; all of Hydra's flags work.
         plain: give ``run`` plain values; otherwise the ``DictConfig`` with unresolved interpolations.
+        check: refuses configurations before anything is written.
         options: further arguments of ``run``.
 
     Raises:
@@ -51,7 +53,7 @@ def hydra_main(
     with _command_line(as_hydra_reads(sys.argv[1:] if arguments is None else arguments)):
         try:
             line = read_command_line(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
-            check_jobs(line.jobs)
+            check(line.jobs)
             if line.single is None:  # a sweep, or only printing
                 hydra.main(f"pkg://{config_module}", config_name, VERSION_BASE)(job)()
             else:

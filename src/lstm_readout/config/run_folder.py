@@ -11,6 +11,11 @@ from lstm_readout.config.plain_folder import check_plain
 from lstm_readout.config.words import value_of
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import RENAMED
+from lstm_readout.training.checkpoint_files import LAST, PREVIOUS
+
+_NOTHING_THERE = (
+    "There is nothing to resume: delete the folder and train again, or name another one with hydra.run.dir=..."
+)
 
 
 def of_run(arguments: list[str], needed: str) -> list[str]:
@@ -30,19 +35,38 @@ def of_run(arguments: list[str], needed: str) -> list[str]:
 
 def _with_resumed(arguments: list[str], needed: str) -> list[str]:
     """Put the overrides of the resumed run before those given now; the run continues in its own folder."""
-    resumed = value_of(arguments, "resume")
+    resumed, trains = value_of(arguments, "resume"), needed.endswith(".ckpt")
     if resumed is None:
         return arguments
+    if resumed == "latest" and trains:
+        resumed = str(_latest(value_of(arguments, "task") or "classify"))
+        arguments = [*arguments, f"resume={resumed}"]
     recorded = Path(resumed) / ".hydra" / "overrides.yaml"
-    if not recorded.is_file() or not (Path(resumed) / needed).exists():
+    if trains and recorded.is_file() and not _has_checkpoint(Path(resumed)):
+        raise UserError(f"resume: '{resumed}' ended before its first checkpoint. {_NOTHING_THERE}")
+    if not recorded.is_file() or not (trains or (Path(resumed) / needed).exists()):
         raise UserError(f"resume: '{resumed}' is not a run folder with a {needed}.")
     check_plain(Path(resumed))
     earlier = [_with_new_name(line) for line in read_overrides(Path(resumed))]
-    config, trains = recorded.with_name("config.yaml"), needed.endswith(".ckpt")
+    config = recorded.with_name("config.yaml")
     if trains and config.is_file() and not _has_settings(config):
         earlier.insert(0, "settings=fixed")  # a run of an earlier version
     earlier = [*_as_held_out_then(config), *earlier]
-    return [*with_overrides_of_run(Path(resumed), earlier, arguments), f"hydra.run.dir={resumed}"]
+    # What Hydra would write at once, the run writes when nothing can be refused any more
+    of_hydra = [f"hydra.run.dir={resumed}", *(["hydra.output_subdir=null"] if trains else [])]
+    return [*with_overrides_of_run(Path(resumed), earlier, arguments), *of_hydra]
+
+
+def _latest(task: str) -> Path:
+    """Return the run folder of a task that was written last."""
+    runs = [path.parent for pattern in ("*/.hydra", "*/*/.hydra") for path in Path("runs", task).glob(pattern)]
+    if not runs:
+        raise UserError(f"resume=latest: there is no run in 'runs/{task}'. Name a folder, or another task=.")
+    return max(runs, key=lambda run: max(path.stat().st_mtime for path in (run / ".hydra", *run.glob("checkpoints/*"))))
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    return any((folder / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def _has_settings(config: Path) -> bool:
@@ -72,6 +96,8 @@ def _check_folder(arguments: list[str]) -> None:
     if value_of(arguments, "resume") is not None:
         return
     folder, sweep = value_of(arguments, "hydra.run.dir"), value_of(arguments, "hydra.sweep.dir")
+    if folder is not None and _holds_run(Path(folder)) and not _has_checkpoint(Path(folder)):
+        raise UserError(f"hydra.run.dir: the run in '{folder}' has no checkpoint. {_NOTHING_THERE}")
     if folder is not None and _holds_run(Path(folder)):
         raise UserError(f"hydra.run.dir: '{folder}' already holds a run. Name another folder, or resume={folder}.")
     if sweep is not None and (earlier := next(filter(_holds_run, [Path(sweep), *Path(sweep).glob("*")]), None)):

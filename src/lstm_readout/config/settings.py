@@ -66,8 +66,13 @@ def save_settings(config: Mapping[str, Any], folder: Path) -> None:
     for key in [key for key, _ in leaves(saved) if key in KEYS & values.keys()]:
         node, name = _place(saved, key)
         node[name] = values[key]
+    write_yaml(saved, path)
+
+
+def write_yaml(values: Any, path: Path) -> None:
+    """Write plain values into a file, whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(saved, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
     partial.replace(path)
 
 

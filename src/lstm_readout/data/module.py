@@ -23,7 +23,7 @@ from lstm_readout.data.corpus import Corpus, Read, Role
 from lstm_readout.data.encoding import Encoded, columns_of, encode_again, encode_corpus, fit_vocabulary
 from lstm_readout.data.loaders import Batching, Loaders, check_positive
 from lstm_readout.data.row_hashes import split_hash
-from lstm_readout.data.samplers import POOL, START, Position
+from lstm_readout.data.samplers import POOL, START, Position, ranks
 from lstm_readout.data.streaming import StreamedCorpus
 from lstm_readout.data.windows import checked_stream
 from lstm_readout.errors import UserError
@@ -230,18 +230,23 @@ class TextDataModule(LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the epoch, to resume there.
 
-        The hooks at the end of an epoch run before Lightning counts it as completed: a run resumes with the next one.
+        At the end of an epoch it is the first batch of the next one, unless the run has ended within the epoch.
         """
         if self.trainer is None:
             return {}
-        loop = self.trainer.fit_loop
-        epoch: int = loop.epoch_progress.current.processed  # pyright: ignore  # Lightning annotates a base class
-        done = loop.epoch_loop.batch_progress.current.completed
-        return {"epoch": epoch, "batches": done if epoch == self.trainer.current_epoch else 0}
+        batches, epoch = self.trainer.fit_loop.epoch_loop.batch_progress, self.trainer.current_epoch
+        done: int = batches.current.processed  # pyright: ignore  # Lightning annotates a base class
+        # The hooks at the end of an epoch run before Lightning counts it as completed
+        last = batches.is_last_batch or done == self.trainer.num_training_batches
+        ended = last and 0 < done == batches.current.ready
+        position = {"epoch": epoch + 1, "batches": 0} if ended else {"epoch": epoch, "batches": done}
+        return position | {"processes": self.trainer.world_size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume: the first epoch starts after the batches already done."""
-        self._resume_at = Position(state_dict["epoch"], state_dict["batches"])
+        """Resume: the first epoch starts after the batches already done; other processes may have done them."""
+        processes = ranks()[1]
+        done = state_dict["batches"] * state_dict.get("processes", processes)
+        self._resume_at = Position(state_dict["epoch"], done // processes)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move a batch, without blocking if it is in pinned memory."""

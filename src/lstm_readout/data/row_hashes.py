@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from datasets import Dataset
 
@@ -27,6 +28,18 @@ def corpus_hash(splits: Mapping[str, Dataset]) -> str:
     """
     digests = sorted(hashlib.sha256(row).digest() for rows in splits.values() for row in _rows(rows))
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def described_rows(rows: Dataset) -> dict[str, Any]:
+    """Return what tells a split from a changed one, as plain values.
+
+    Returns:
+        ``rows``: their number; ``sha256``: see ``split_hash``; ``columns``: the same for each column alone;
+        ``in_any_order``: see ``corpus_hash``.
+    """
+    columns = {name: split_hash(rows.select_columns([name])) for name in rows.column_names}
+    hashes = {"sha256": split_hash(rows), "columns": columns, "in_any_order": corpus_hash({"": rows})}
+    return {"rows": len(rows)} | hashes
 
 
 def _rows(rows: Dataset) -> Iterator[bytes]:

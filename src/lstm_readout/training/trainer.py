@@ -16,6 +16,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 
 from lstm_readout.errors import UserError
 from lstm_readout.training.allocator import FreedMemory
+from lstm_readout.training.checkpoint_files import WholeFiles
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,13 @@ class Trainer(lightning.Trainer):
                 f"trainer.precision={precision}: this processor has no bfloat16 LSTM. Set trainer.precision=32-true."
             )
         options["profiler"] = options.get("profiler") or _Unprofiled()
-        given = options.get("callbacks") or []
-        options["callbacks"] = [*(given if isinstance(given, list) else [given]), FreedMemory()]
+        options["callbacks"] = [*_listed(options.get("callbacks")), FreedMemory()]
+        options["plugins"] = [*_listed(options.get("plugins")), WholeFiles()]
         super().__init__(precision=precision, **options)
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [] if given is None else [given]
 
 
 class _Unprofiled(PassThroughProfiler):
@@ -140,6 +145,7 @@ def quiet_lightning() -> None:
         ".*isinstance.treespec, LeafSpec.*",
         ".*RNN module weights are not part of single contiguous chunk.*",  # cuDNN, of weight_drop: new ones each step
         ".*your dataloader is not resumable.*",  # it is: the data module saves the position
+        ".*callbacks used to create the checkpoint need to be provided.*",  # a resumed run tells what differs
     )
     for message in advice:
         warnings.filterwarnings("ignore", message)

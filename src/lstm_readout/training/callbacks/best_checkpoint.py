@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -49,6 +50,14 @@ class BestCheckpoint(ModelCheckpoint):
         return super().state_dict() | {"best_score": self.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore it as well."""
-        super().load_state_dict(state_dict)
+        """Restore the scores of the checkpoints that are here, wherever the run folder was when they were saved."""
+        models = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        models = {path: score for path, score in models.items() if Path(path).is_file()}
+        if state_dict["best_k_models"] and not models:
+            return  # only the last checkpoint was copied: the next best one is new here
+        places = {key: self._here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path")}
+        super().load_state_dict(state_dict | places | {"dirpath": self.dirpath, "best_k_models": models})
         self.best_score = state_dict.get("best_score", -math.inf)
+
+    def _here(self, path: str) -> str:
+        return str(Path(self.dirpath or "", Path(path).name)) if path else path
