@@ -64,16 +64,15 @@ def test_a_module_with_another_signature_is_refused_and_an_adaptor_helps():
     assert report.failed == ["padding"]  # it cannot know the lengths
 
 
-class Pair(modules.UnpackedLanguageModel):
+class Wrapped(modules.LastState):
     def forward(self, token_ids, lengths):
-        return super().forward(token_ids, lengths), None
+        return {"scores": super().forward(token_ids, lengths), "loss": torch.tensor(0.0)}
 
 
-def test_a_tuple_is_refused_and_an_adaptor_helps():
-    with pytest.raises(UserError, match="the module returned a tuple, wanted a Tensor of logits"):
-        doctor.check(Pair(), ids(), LENGTHS, task="generate")
-    report = doctor.check(Pair(), ids(), LENGTHS, "generate", adaptor=lambda module, *given: module(*given)[0])
-    assert report.failed == []
+def test_a_dict_without_logits_is_refused_and_an_adaptor_helps():
+    with pytest.raises(UserError, match="the module returned a dict, wanted a Tensor of logits"):
+        doctor.check(Wrapped(), ids(), LENGTHS)
+    assert doctor.check(Wrapped(), ids(), LENGTHS, adaptor=lambda module, *given: module(*given)["scores"]).failed == []
 
 
 def test_an_adaptor_that_calls_another_module_is_refused():
@@ -137,11 +136,107 @@ def test_a_module_that_cannot_be_copied_is_put_back():
     assert_same(before, everything(module))
 
 
-def test_a_check_under_no_grad_or_in_inference_mode_finds_the_same():
-    token_ids, module = ids(), modules.FirstLayer(num_layers=2)
-    for context in (torch.no_grad(), torch.inference_mode()):
-        with context:
-            assert doctor.check(module, token_ids, LENGTHS).failed == ["layers"]
+MODES = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "set_grad_enabled": lambda: torch.set_grad_enabled(False),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("mode", sorted(MODES))
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_is_found_does_not_depend_on_the_callers_modes(mode, frozen):
+    with MODES[mode]():  # tensors of inference mode as well: weights, buffers, ids and lengths
+        right = modules.NormOfFeatures().eval().requires_grad_(not frozen)
+        wrong = modules.FirstLayer(num_layers=2).requires_grad_(not frozen)
+        token_ids, lengths = ids(), torch.tensor([6, 2, 4])
+        state = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+        report = doctor.check(right, token_ids, lengths)
+        assert (report.failed, report.warned) == ([], ["gradients"] * frozen), str(report)
+        assert doctor.check(wrong, token_ids, lengths).failed == ["layers"]
+        pair = token_ids, lengths, token_ids.flip(0), lengths.flip(0)
+        assert doctor.check_translator(modules.Translator(), *pair).failed == []
+        assert state == (
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            torch.is_autocast_enabled("cpu"),
+        )
+    assert not right.training
+
+
+class Raises(modules.CarriesItsGraph):
+    """Cannot be copied once it has been called, and stops at its tenth call."""
+
+    calls = 0
+
+    def forward(self, token_ids, lengths):
+        Raises.calls += 1
+        if Raises.calls == 10:
+            raise KeyboardInterrupt
+        return super().forward(token_ids, lengths)
+
+
+def test_a_module_is_put_back_after_an_exception():
+    module, token_ids = Raises(), ids()
+    module(token_ids, LENGTHS).sum().backward(retain_graph=True)
+    module.embedding.weight.requires_grad_(False)
+    module.head.eval()
+    carried, before = module.carried, everything(module)
+    with pytest.raises(KeyboardInterrupt):
+        doctor.check(module, token_ids, LENGTHS, task="generate")
+    assert_same(before, everything(module))
+    assert module.carried is carried or all(a is b for a, b in zip(module.carried, carried, strict=True))
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def test_a_function_is_examined_and_the_modules_that_it_uses_are_put_back():
+    module, token_ids = modules.Dropping(), ids()
+    module.dropout.eval()
+    nn.init.zeros_(module.head.weight)
+    before = everything(module)
+    report = doctor.check(lambda token_ids, lengths: module(token_ids, lengths), token_ids, LENGTHS)
+    assert (report.failed, report.warned) == ([], [])
+    assert report.result("dropout").difference == "2 active"
+    assert_same(before, everything(module))
+
+
+def test_padding_on_the_left_is_told_and_explains_the_rest():
+    token_ids = ids().masked_fill(torch.arange(6) >= LENGTHS[:, None], 0)
+    report = doctor.check(modules.LastState(), token_ids.flip(1), LENGTHS)
+    assert report.failed == ["left_padding"]
+    assert "pad_sequence(rows, batch_first=True)" in report.result("left_padding").fix
+    assert report.result("padding").difference == "explained by left_padding"
+    assert doctor.check(modules.LastState(), token_ids, LENGTHS).failed == []
+    right, left = (token_ids, LENGTHS), (token_ids.flip(1), LENGTHS)
+    assert doctor.check_translator(modules.Translator(), *left, *right).failed == ["source_left_padding"]
+    assert doctor.check_translator(modules.Translator(), *right, *left).failed == ["left_padding"]
+
+
+def test_a_first_token_that_is_always_the_same_is_no_padding():
+    token_ids = ids().masked_fill(torch.arange(6) >= LENGTHS[:, None], 0)
+    token_ids[:, 0] = 7
+    assert doctor.check(modules.LastState(), token_ids, LENGTHS).failed == []
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int16, torch.uint8])
+def test_lengths_and_ids_of_other_integers_are_read(kind):
+    report = doctor.check(modules.MeanOfOutput(), ids().to(torch.int32), LENGTHS.to(kind))
+    assert (report.failed, report.warned) == ([], []), str(report)
+
+
+class OneScore(modules.LastState):
+    def __init__(self):
+        super().__init__(outputs=1)
+
+    def forward(self, token_ids, lengths):
+        return super().forward(token_ids, lengths).squeeze()
+
+
+def test_one_score_a_row_is_asked_for_as_such():
+    report = doctor.check(OneScore(), ids(), LENGTHS)
+    assert report.failed == ["batch_size"]
+    assert report.result("batch_size").difference == "the logits have the shape (), wanted (1,)"
 
 
 def test_what_a_failed_check_explains_is_skipped():

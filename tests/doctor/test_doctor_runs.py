@@ -102,7 +102,7 @@ def test_a_mistake_stops_the_run_before_training(capsys):
 
 def test_a_readout_that_is_asked_for_is_warned_of_in_one_line(capsys):
     train(["task=classify", "model.readout=last_step", "model.bidirectional=true", "debug=one_batch", *SMALL])
-    told = [line for line in capsys.readouterr().out.splitlines() if "doctor" in line]
+    told = [line for line in capsys.readouterr().out.splitlines() if "doctor:" in line]
     assert len(told) == 2
     assert "doctor: directions: " in told[0]
 
@@ -110,7 +110,7 @@ def test_a_readout_that_is_asked_for_is_warned_of_in_one_line(capsys):
 def test_a_task_of_another_project_is_left_alone():
     train([f"task._target_={HERE}.OtherTask", "debug=one_batch", *SMALL])
     (log,) = Path("runs").rglob("train.log")
-    (line,) = [line for line in log.read_text().splitlines() if "doctor" in line]
+    (line,) = [line for line in log.read_text().splitlines() if "doctor:" in line]
     message = "doctor: there are no checks for OtherTask; check its model in Python with lstm_readout.doctor.check."
     assert line.partition("] ")[2] == message
 
@@ -128,7 +128,7 @@ RUNS = {
 def test_training_is_the_same_with_and_without_the_doctor(case, capsys):
     for name in ("default", "off"):
         train([*RUNS[case], *SMALL, "logger.tensorboard=null", f"doctor={name}", f"hydra.run.dir={name}"])
-        told = [line for line in capsys.readouterr().out.splitlines() if "doctor" in line]
+        told = [line for line in capsys.readouterr().out.splitlines() if "doctor:" in line]
         assert len(told) == (name == "default")
         assert all("checks passed in" in line for line in told)
     with_it, without = (

@@ -1,6 +1,6 @@
 """The module under examination: rows go in, logits come out, each time from the same state and the same random state.
 
-It is a copy in eval mode. A module that cannot be copied is examined itself and restored afterwards.
+It is a copy in eval mode. What cannot be copied, such as a function, is examined itself and restored afterwards.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ import contextlib
 import copy
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lstm_readout.doctor.function_module import FunctionModule
 from lstm_readout.doctor.ragged_batch import Rows
+from lstm_readout.doctor.returned_logits import logits_in
 from lstm_readout.errors import UserError
 
-Call = Callable[[nn.Module, Rows], Tensor]
-_BOOKKEEPING = set(nn.Module().__dict__) - {"training", "_buffers"}  # hooks, parameters and the tree of modules
+Call = Callable[[Any, Rows], Any]
+Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Any], Any]
+ALL = slice(None)
+_BOOKKEEPING = set(nn.Module().__dict__) - {"_buffers"}  # hooks, parameters, the mode and the tree of modules
 
 
 class Broken(Exception):
@@ -35,23 +39,20 @@ class Subject:
     """A module and how it is called.
 
     Args:
-        module: the user's; it is left unchanged.
+        module: the user's, or a function; it is left unchanged.
         call: (module, rows) -> logits: (B, C), or with ``each_step`` (B, T, C), where steps after the longest row
             may be left out.
         each_step: whether there is a prediction at every step.
     """
 
-    def __init__(self, module: nn.Module, call: Call, *, each_step: bool) -> None:
-        try:
-            self.module = copy.deepcopy(module)
-        except Exception:  # for example a hidden state saved with its graph
-            self.module = module
-        self.copied = self.module is not module
+    def __init__(self, module: nn.Module | Callable[..., Any], call: Call, *, each_step: bool) -> None:
+        self.module, self.copied = _examined(module)
         self.call, self.each_step = call, each_step
         self.dtype = torch.float32
         self._classes: int | None = None
-        self._kept = [(part, _kept(part)) for part in self.module.modules()]
-        self._weights: list[tuple[nn.Parameter, Tensor]] = []
+        self._one_score = False  # the logits of a row are one number: (B,)
+        self._kept = [(part, part.training, *_kept(part)) for part in self.module.modules()]
+        self._weights = [] if self.copied else _values(self.module)
 
     def logits(self, rows: Rows, *, seed: int = 0, fresh: bool = True, train: bool = False) -> Tensor:
         """Call the module without a graph; ``fresh`` restores its state first.
@@ -59,7 +60,7 @@ class Subject:
         Raises:
             Broken: it raised, or the logits have another shape.
         """
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.no_grad():
             return self._logits(rows, seed=seed, fresh=fresh, train=train)
 
     def with_graph(self, rows: Rows, *, seed: int = 0, fresh: bool = True, train: bool = False) -> Tensor:
@@ -67,48 +68,70 @@ class Subject:
 
         In eval mode the recurrent layers are in training mode without dropout: cuDNN has no other backward pass.
         """
-        with torch.inference_mode(False), torch.enable_grad():
-            if not train:
-                return self._logits(rows, seed=seed, fresh=fresh, train=False, backward=True)
-            return self._logits(rows, seed=seed, fresh=fresh, train=True)
+        return self._logits(rows, seed=seed, fresh=fresh, train=train, backward=not train)
 
-    def gradients(self, rows: Rows, parameters: list[nn.Parameter]) -> dict[nn.Parameter, Tensor | None]:
-        """Return the gradient of a random mix of the logits for each of ``parameters``, including frozen ones."""
-        required = [p.requires_grad for p in parameters]
-        for parameter in parameters:
-            parameter.requires_grad_(True)
+    def gradients(self, rows: Rows, weights: Sequence[Tensor], steps: slice = ALL) -> dict[Tensor, Tensor | None]:
+        """Return the gradient of a random mix of the logits for each of ``weights``, including frozen ones.
+
+        Args:
+            rows: what is read.
+            weights: parameters and buffers of the module.
+            steps: with predictions at every step: those that count.
+        """
+        required = [weight.requires_grad for weight in weights]
         try:
+            for weight in weights:
+                weight.requires_grad_(True)
             logits = self.with_graph(rows)
-            if not logits.requires_grad:
-                return dict.fromkeys(parameters)
-            mix = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
-            gradients = torch.autograd.grad((logits * mix).sum(), parameters, allow_unused=True)
-            return dict(zip(parameters, gradients, strict=True))
+            return dict(zip(weights, self.mixed(logits[:, steps] if self.each_step else logits, weights), strict=True))
+        finally:
+            for weight, trained in zip(weights, required, strict=True):
+                weight.requires_grad_(trained)
+
+    def mixed(self, logits: Tensor, inputs: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Return the gradient of a random mix of ``logits`` for each of ``inputs``, dense."""
+        if not logits.requires_grad or not inputs:
+            return [None] * len(inputs)
+        mix = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
+        try:
+            found = torch.autograd.grad((logits * mix).sum(), inputs, allow_unused=True, retain_graph=True)
         except RuntimeError as error:
             raise Broken(f"the backward pass raised {_first_line(error)}", raised=True) from error
+        return [one.to_dense() if one is not None and one.is_sparse else one for one in found]
+
+    @contextlib.contextmanager
+    def hooked(self, hook: Hook) -> Iterator[None]:
+        """Call ``hook(part, arguments, keywords, returned)`` after each part; what it returns replaces ``returned``.
+
+        Parts that TorchScript compiled call no hooks.
+        """
+        parts = [part for part in self.module.modules() if not isinstance(part, torch.jit.ScriptModule)]
+        handles = [part.register_forward_hook(hook, with_kwargs=True) for part in parts]
+        try:
+            yield
         finally:
-            for parameter, trained in zip(parameters, required, strict=True):
-                parameter.requires_grad_(trained)
+            for handle in handles:
+                handle.remove()
 
     def inputs(self, rows: Rows) -> list[tuple[nn.RNNBase, tuple[int, ...]]]:
         """Return the shape of the dense input that each recurrent layer got."""
         seen: list[tuple[nn.RNNBase, tuple[int, ...]]] = []
 
-        def note(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
+        def note(layer: nn.Module, arguments: tuple[Any, ...], *_: Any) -> None:
             if arguments and isinstance(arguments[0], Tensor) and isinstance(layer, nn.RNNBase):
                 seen.append((layer, tuple(arguments[0].shape)))
 
-        hooks = [layer.register_forward_pre_hook(note) for _, layer in self.layers()]
-        try:
+        with self.hooked(note):
             self.logits(rows)
-        finally:
-            for hook in hooks:
-                hook.remove()
         return seen
 
     def layers(self) -> list[tuple[str, nn.RNNBase]]:
         """Return the nn.LSTM, nn.GRU and nn.RNN in the module, by name."""
         return [(name, part) for name, part in self.module.named_modules() if isinstance(part, nn.RNNBase)]
+
+    def is_recurrent(self) -> bool:
+        """Return whether a recurrent layer or cell is in the module."""
+        return any(isinstance(part, nn.RNNBase | nn.RNNCellBase) for part in self.module.modules())
 
     def recurrent_weights(self) -> list[nn.Parameter]:
         """Return the parameters of those layers."""
@@ -116,43 +139,63 @@ class Subject:
 
     def is_called(self, rows: Rows) -> bool:
         """Return whether the call runs this module and not another."""
-        ran: list[bool] = []
-        hooks = [part.register_forward_pre_hook(lambda *_: ran.append(True)) for part in self.module.modules()]
-        try:
+        ran: list[nn.Module] = []
+        with self.hooked(lambda part, *_: ran.append(part)):
             self.logits(rows)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        if ran:
-            return True
-        weights = [p for p in self.module.parameters() if p.is_floating_point()]
-        return any(found is not None for found in self.gradients(rows, weights).values())
+        return bool(ran) or any(found is not None for found in self.gradients(rows, self.tensors()).values())
+
+    def tensors(self) -> list[Tensor]:
+        """Return all parameters and buffers of floating point."""
+        found = dict.fromkeys((*self.module.parameters(), *self.module.buffers()))
+        return [one for one in found if one.is_floating_point() and one.is_leaf and not one.is_inference()]
 
     def stir(self) -> None:
         """Add a little noise to all weights: a head initialised to zero would hide what it reads."""
-        self._weights = [(p, p.detach().clone()) for p in self.module.parameters()]
+        self._weights = self._weights or _values(self.module)
         noise = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for parameter in self.module.parameters():
-                if parameter.is_floating_point():
-                    parameter += 0.05 * torch.randn(parameter.shape, generator=noise).to(parameter)
+        for weight, _ in self._weights:
+            if weight.is_floating_point():
+                weight.data += 0.05 * torch.randn(weight.shape, generator=noise).to(weight)
+
+    @contextlib.contextmanager
+    def replaced(self, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Replace the value of each weight by ``change(value)`` for a while."""
+        before = _values(self.module)
+        try:
+            for weight, value in before:
+                if weight.is_floating_point():
+                    weight.data.copy_(change(value))
+            yield
+        finally:
+            for weight, value in before:
+                weight.data.copy_(value)
 
     def fresh(self) -> None:
         """Restore attributes, buffers and modes."""
-        for part, (attributes, tensors) in self._kept:
+        for part, training, attributes, tensors in self._kept:
             for name in set(part.__dict__) - _BOOKKEEPING - set(attributes):
                 del part.__dict__[name]
             part.__dict__.update({name: _rebuilt(value) for name, value in attributes.items()})
+            part.training = training
             for tensor, value in tensors:
                 if not tensor.is_inference():
+                    tensor.data.copy_(value)
+
+    def restore_buffers(self) -> None:
+        """Restore the buffers alone."""
+        for part, _, attributes, tensors in self._kept:
+            if not isinstance(part, torch.jit.ScriptModule):
+                part._buffers.update(attributes["_buffers"])
+            buffers = set(part.buffers(recurse=False))
+            for tensor, value in tensors:
+                if tensor in buffers:
                     tensor.data.copy_(value)
 
     def close(self) -> None:
         """Restore everything, including the weights."""
         self.fresh()
-        with torch.no_grad():
-            for parameter, value in self._weights:
-                parameter.copy_(value)
+        for weight, value in self._weights:
+            weight.data.copy_(value)
 
     def _logits(self, rows: Rows, *, seed: int, fresh: bool, train: bool, backward: bool = False) -> Tensor:
         if fresh:
@@ -171,40 +214,44 @@ class Subject:
             raise
         except Exception as error:
             raise Broken(f"raised {_first_line(error)}", raised=True) from error
-        if not isinstance(logits, Tensor):
-            raise UserError(
-                f"the module returned a {type(logits).__name__}, wanted a Tensor of logits. Pass "
-                "adaptor=lambda module, token_ids, lengths: ... that calls it and returns its logits."
-            )
-        return self._checked(logits, rows)
+        return self._checked(logits_in(logits), rows)
 
     def _checked(self, logits: Tensor, rows: Rows) -> Tensor:
-        self._classes = self._classes or (int(logits.shape[-1]) if logits.dim() else 0)
-        batch, steps, classes = len(rows.ids), int(rows.lengths.max()), self._classes
-        wanted = f"({batch}, {steps}, {classes})" if self.each_step else f"({batch}, {classes})"
+        batch, steps = len(rows.ids), int(rows.lengths.max())
+        if self._classes is None:
+            self._one_score = not self.each_step and tuple(logits.shape) == (batch,)
+            self._classes = 1 if self._one_score or not logits.dim() else int(logits.shape[-1])
+        wanted = f"({batch},{f' {steps},' if self.each_step else ''} {self._classes})"
+        if self._one_score:
+            wanted, logits = f"({batch},)", logits.unsqueeze(-1)
         fits = logits.dim() == (3 if self.each_step else 2) and logits.shape[0] == batch
-        fits = fits and logits.shape[-1] == classes and (not self.each_step or logits.shape[1] >= steps)
+        fits = fits and logits.shape[-1] == self._classes and (not self.each_step or logits.shape[1] >= steps)
         if not fits:
-            raise Broken(f"the logits have the shape {tuple(logits.shape)}, wanted {wanted}")
+            given = logits.squeeze(-1) if self._one_score else logits
+            raise Broken(f"the logits have the shape {tuple(given.shape)}, wanted {wanted}")
         if not logits.is_floating_point():
             raise Broken(f"the logits are {logits.dtype}, wanted floating point")
         self.dtype = logits.dtype
         return logits.float()
 
 
-@contextlib.contextmanager
-def preserved_random_state() -> Iterator[None]:
-    """Restore the state of all random number generators on exit."""
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+def _examined(module: nn.Module | Callable[..., Any]) -> tuple[nn.Module, bool]:
+    """Return the module to examine, and whether it is a copy."""
+    if not isinstance(module, nn.Module):
+        return FunctionModule(module), False
+    given: nn.Module = getattr(module, "_orig_mod", module)  # without torch.compile: the same results at once
     try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
+        with torch.no_grad():  # else the copies of TorchScript's weights have a graph
+            made = copy.deepcopy(given)
+    except Exception:  # for example a hidden state saved with its graph
+        return given, False
+    for weight, original in zip(made.parameters(), given.parameters(), strict=True):
+        weight.requires_grad_(original.requires_grad)
+    return made, True
+
+
+def _values(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    return [(weight, weight.detach().clone()) for weight in module.parameters()]
 
 
 def _first_line(error: Exception) -> str:
@@ -213,6 +260,10 @@ def _first_line(error: Exception) -> str:
 
 def _kept(part: nn.Module) -> tuple[dict[str, Any], list[tuple[Tensor, Tensor]]]:
     """Return a module's own attributes, and the tensors among them with their values."""
+    if isinstance(part, torch.jit.ScriptModule):
+        return {name: value for name, value in part.__dict__.items() if name not in _BOOKKEEPING}, [
+            (buffer, buffer.detach().clone()) for buffer in part.buffers(recurse=False)
+        ]
     attributes = {name: _rebuilt(value) for name, value in part.__dict__.items() if name not in _BOOKKEEPING}
     return attributes, [(tensor, tensor.detach().clone()) for tensor in _tensors(list(attributes.values()))]
 

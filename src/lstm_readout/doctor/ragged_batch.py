@@ -52,12 +52,12 @@ def small(rows: Rows) -> Rows:
     return cut.take(torch.arange(4, device=cut.ids.device)) if cut.ids.shape[1] == len(_CAPS) else cut
 
 
-def even(rows: Rows, most: int = 4) -> Rows:
-    """Return the same number of rows, cut to one length of at most ``most``: no padding at all."""
+def even(rows: Rows, most: int, number: int) -> Rows:
+    """Return ``number`` rows cut to one length of at most ``most``: no padding at all."""
     length = min(most, int(rows.lengths.max()))
-    long = (rows.lengths >= length).nonzero().squeeze(1)
-    index = long.repeat(len(rows.lengths))[: len(rows.lengths)]
-    return shortened(rows.take(index), torch.full_like(rows.lengths, length))
+    long = (rows.lengths >= length).nonzero().squeeze(1)[:number]
+    index = long.repeat(number)[:number]
+    return shortened(rows.take(index), torch.full_like(rows.lengths[:1], length).repeat(number))
 
 
 def shortened(rows: Rows, lengths: Tensor) -> Rows:
@@ -70,3 +70,21 @@ def shortened(rows: Rows, lengths: Tensor) -> Rows:
 def longer(rows: Rows, columns: int, padding: int) -> Rows:
     """Add columns of padding."""
     return rows._replace(ids=torch.cat((rows.ids, rows.ids.new_full((len(rows.ids), columns), padding)), dim=1))
+
+
+def beside_short_ones(rows: Rows, place: int) -> Rows:
+    """Return the row at ``place`` first, without padding, and the others cut to one token."""
+    others = [other for other in range(len(rows.ids)) if other != place]
+    turned = rows.take(torch.tensor([place, *others], device=rows.ids.device))
+    lengths = torch.ones_like(turned.lengths)
+    lengths[0] = turned.lengths[0]
+    return shortened(turned, lengths)
+
+
+def padded_on_the_left(rows: Rows) -> bool:
+    """Return whether the short rows begin with padding and end with text: the other way round than ``lengths`` say."""
+    missing = rows.ids.shape[1] - rows.lengths.to(rows.ids.device)
+    if int(missing.max()) < 2:
+        return False
+    ahead = torch.arange(rows.ids.shape[1], device=rows.ids.device) < missing.unsqueeze(1)
+    return len(rows.ids[ahead].unique()) == 1 and len(rows.ids[~rows.real()].unique()) > 1

@@ -17,19 +17,19 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from lstm_readout.data.batches import Columns, GenerateBatch, moved
 from lstm_readout.data.windows import StreamDataset
-from lstm_readout.doctor.api import (
+from lstm_readout.doctor.checks.base import Verdict, failed, passed
+from lstm_readout.doctor.checks.decoding import Decoding
+from lstm_readout.doctor.examinations import (
     Adaptor,
     Options,
     reader_report,
-    small_pair,
     target_side,
     translator_report,
     vocabulary_of,
 )
-from lstm_readout.doctor.checks.base import Verdict, failed, passed
-from lstm_readout.doctor.checks.decoding import Decoding
-from lstm_readout.doctor.module_under_test import Subject, preserved_random_state
-from lstm_readout.doctor.ragged_batch import Rows, small
+from lstm_readout.doctor.module_under_test import Subject
+from lstm_readout.doctor.own_modes import own_modes
+from lstm_readout.doctor.ragged_batch import Rows
 from lstm_readout.doctor.report import Report, Result
 from lstm_readout.inference.decoding import beam_search, greedy
 from lstm_readout.models import Classifier, LanguageModel, Seq2Seq
@@ -40,7 +40,7 @@ from lstm_readout.tasks.base import Stage, text_of
 from lstm_readout.tokenizer import BOS, EOS, UNK
 from lstm_readout.tokenizer.ragged import Ragged
 
-MOST_ROWS, MOST_STEPS = 40, 16
+MOST_ROWS, MOST_STEPS = 40, 32
 _DECODED = 6  # tokens per text in the check of the search
 _COUNTED = 100_000  # tokens among which the unknown ones are counted
 
@@ -58,13 +58,13 @@ def examine_task(task: Task, splits: Mapping[str, Columns], *, untrained: bool) 
     """
     columns = splits.get("train", next(iter(splits.values())))
     held_out = splits.get("validation", splits.get("test", columns))
-    with preserved_random_state():
+    with own_modes():
         model = copy.deepcopy(task.model).cpu().float()
         if type(task) is ClassifyTask:
-            report = _reader(model, read_document, columns, held_out, untrained=untrained, each_step=False)
+            report = _reader(model, read_document, columns, held_out, untrained=untrained, name="classify")
             return Report([_asked_for(result, model) for result in report.results])
         if type(task) is GenerateTask and isinstance(model, LanguageModel):
-            report = _reader(model, read_text, columns, held_out, untrained=untrained, each_step=True)
+            report = _reader(model, read_text, columns, held_out, untrained=untrained, name="generate")
             return Report([*report.results, _carried(task, columns)])
         if type(task) is TranslateTask and isinstance(model, Seq2Seq):
             return _translator(model, columns, held_out, untrained=untrained)
@@ -134,13 +134,13 @@ def _begun(model: nn.Module, ids: Tensor, lengths: Tensor) -> tuple[LanguageMode
 
 
 def _reader(
-    model: nn.Module, call: Adaptor, columns: Columns, held_out: Columns, *, untrained: bool, each_step: bool
+    model: nn.Module, call: Adaptor, columns: Columns, held_out: Columns, *, untrained: bool, name: str
 ) -> Report:
     column = text_of(columns)
     rows = _rows(column, _places(column))
-    subject = Subject(model, lambda module, rows: call(module, rows.ids, rows.lengths), each_step=each_step)
+    subject = Subject(model, lambda module, rows: call(module, rows.ids, rows.lengths), each_step=name == "generate")
     options = Options(untrained, UNK, _tokens(text_of(held_out)))
-    return reader_report(subject, small(rows), _vocabulary(rows), options)
+    return reader_report(subject, rows, _vocabulary(rows), name, options)
 
 
 def _translator(model: Seq2Seq, columns: Columns, held_out: Columns, *, untrained: bool) -> Report:
@@ -149,7 +149,7 @@ def _translator(model: Seq2Seq, columns: Columns, held_out: Columns, *, untraine
     subject = Subject(model, target_side(_read_pair), each_step=True)
     options = Options(untrained, UNK, torch.cat([_tokens(text_of(held_out, role)) for role in ("source", "target")]))
     vocabularies = _vocabulary(source), _vocabulary(target)
-    return translator_report(subject, _read_pair, small_pair(source, target), vocabularies, options, decoding())
+    return translator_report(subject, _read_pair, (source, target), vocabularies, options, decoding())
 
 
 def _carried(task: GenerateTask, columns: Columns) -> Result:
@@ -197,12 +197,15 @@ def _carries(task: GenerateTask, tokens: np.ndarray) -> Verdict:
 
 
 def _asked_for(result: Result, model: nn.Module) -> Result:
-    """Turn a mistake that the configuration requests by name into a warning."""
-    if result.status == "failed" and isinstance(model, Classifier):
-        readout, name = model.readout, model.arguments["readout"]
-        misses = {"directions": readout.output == "last real step", "layers": readout.h_n == ("lowest layer",)}
-        if misses.get(result.name):
-            return result._replace(status="warned", fix=f"model.readout={name} asks for it; the right one is last.")
+    """Turn a mistake that the configuration requests by name into a warning; to read c_n by name is none."""
+    if not isinstance(model, Classifier):
+        return result
+    readout, name = model.readout, model.arguments["readout"]
+    misses = {"directions": readout.output == "last real step", "layers": readout.h_n == ("lowest layer",)}
+    if result.status == "failed" and misses.get(result.name):
+        return result._replace(status="warned", fix=f"model.readout={name} asks for it; the right one is last.")
+    if result.name == "c_n" and readout.c_n:
+        return result._replace(status="passed", difference=f"model.readout={name} asks for c_n")
     return result
 
 

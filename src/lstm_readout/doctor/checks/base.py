@@ -16,6 +16,8 @@ from lstm_readout.doctor.module_under_test import Broken, Subject
 from lstm_readout.doctor.ragged_batch import Rows, even
 from lstm_readout.doctor.report import Report, Result, Status
 
+_SHORT, _LONG = 4, 32  # tokens of rows of one length
+
 
 class Verdict(NamedTuple):
     """What a check found."""
@@ -46,13 +48,14 @@ class Examination:
 
     Args:
         subject: the module.
-        rows: see ``small``.
+        rows: a few short ones, see ``small``.
+        given: all rows, in full length.
         vocabulary: two or more ids that may replace each other.
     """
 
-    def __init__(self, subject: Subject, rows: Rows, vocabulary: Tensor) -> None:
-        self.subject, self.rows, self.vocabulary = subject, rows, vocabulary
-        self.even = even(rows)
+    def __init__(self, subject: Subject, rows: Rows, given: Rows, vocabulary: Tensor) -> None:
+        self.subject, self.rows, self.given, self.vocabulary = subject, rows, given, vocabulary
+        self.even, self.long = even(rows, _SHORT, len(rows.ids)), even(given, _LONG, len(rows.ids))
 
     @cached_property
     def logits(self) -> Tensor:
@@ -84,6 +87,14 @@ class Examination:
         place = torch.searchsorted(self.vocabulary, ids.contiguous()).clamp(max=number - 1)
         place = (place + 1 + (shift - 1) % (number - 1)) % number
         return self.vocabulary[place]
+
+    def random_texts(self, rows: Rows, seed: int) -> Rows:
+        """Replace all tokens by random ones of the vocabulary; seed 0 leaves the rows as they are."""
+        if seed == 0:
+            return rows
+        generator = torch.Generator().manual_seed(seed)
+        places = torch.randint(len(self.vocabulary), rows.ids.shape, generator=generator)
+        return rows._replace(ids=self.vocabulary[places.to(self.vocabulary.device)])
 
     def moved(self, first: Tensor, second: Tensor, steps: Tensor | None = None) -> Tensor:
         """Return how far each row's logits differ, relative to the logits' size: (B,).

@@ -1,13 +1,14 @@
-"""Checks of single calls: shape, randomness, state kept between calls, and scores that are not logits."""
+"""Checks of single calls: shape, randomness, state kept between calls, and the first loss."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed, passed, skipped, warned
+from lstm_readout.doctor.checks.last_operation import is_adaptive
 from lstm_readout.doctor.module_under_test import Broken
 
 
@@ -31,9 +32,12 @@ def _state(examination: Examination) -> Verdict:
         return verdict._replace(difference=f"second call: {verdict.difference}")
     subject.logits(rows._replace(ids=examination.other(rows.ids)), fresh=False, train=True)
     verdict = examination.same(first, subject.logits(rows, fresh=False), rows.lengths)
-    if verdict.status == "failed":
-        return verdict._replace(difference=f"after a call in train mode: {verdict.difference}")
-    return verdict
+    if verdict.status == "passed":
+        return verdict
+    subject.restore_buffers()
+    if examination.same(first, subject.logits(rows, fresh=False), rows.lengths).status == "passed":
+        return passed("train mode updates running statistics, as it should")
+    return verdict._replace(difference=f"after a call in train mode: {verdict.difference}")
 
 
 def _detached(examination: Examination) -> Verdict:
@@ -57,24 +61,8 @@ def _detached(examination: Examination) -> Verdict:
     return passed("two steps done")
 
 
-def _softmax(examination: Examination) -> Verdict:
-    scores = examination.scores
-    if scores.shape[-1] < 2:
-        return skipped("one class only")
-    normalized = (scores.sum(-1) - 1).abs().max() < 1e-3
-    if scores.min() >= 0 and scores.max() <= 1 and normalized:
-        return failed("every row of scores sums to 1, each in 0..1")
-    if scores.logsumexp(-1).abs().max() < 1e-3:
-        if _is_adaptive(examination):
-            return passed("log probabilities of an adaptive softmax, which has its own loss")
-        return warned(
-            "the scores are log probabilities: right for nll_loss, but cross_entropy would take the log softmax again"
-        )
-    return passed("not normalized")
-
-
 def _start_loss(examination: Examination) -> Verdict:
-    if _is_adaptive(examination):
+    if is_adaptive(examination):
         return skipped("an adaptive softmax gives all rare labels together the probability of one frequent label")
     scores = examination.scores
     uniform = math.log(scores.shape[-1])
@@ -88,10 +76,6 @@ def _start_loss(examination: Examination) -> Verdict:
 def _mean_over_labels(scores: Tensor) -> float:
     """Return the mean loss over all labels, each equally likely."""
     return float((scores.logsumexp(-1) - scores.mean(-1)).mean())
-
-
-def _is_adaptive(examination: Examination) -> bool:
-    return any(isinstance(one, nn.AdaptiveLogSoftmaxWithLoss) for one in examination.subject.module.modules())
 
 
 LOGITS = Check(
@@ -124,14 +108,6 @@ DETACHED = Check(
     "each backward pass ends at its own step",
     "Carry (h.detach(), c.detach()) into the next step; retain_graph=True only hides it.",
     _detached,
-    ("logits",),
-)
-SOFTMAX = Check(
-    "softmax",
-    "looked at the scores of each prediction",
-    "logits, not probabilities: cross_entropy takes the softmax itself",
-    "Drop softmax from the module's last line, and take it where probabilities are shown.",
-    _softmax,
     ("logits",),
 )
 START_LOSS = Check(

@@ -9,7 +9,7 @@ from lstm_readout.doctor.checks.rows import LEAKS
 
 _MOST_NAMED = 4
 
-Gradients = dict[nn.Parameter, Tensor | None]
+Gradients = dict[Tensor, Tensor | None]
 
 
 def _layers(examination: Examination) -> Verdict:
@@ -47,7 +47,7 @@ def _directions(examination: Examination) -> Verdict:
 
 
 def _gradients(examination: Examination) -> Verdict:
-    names = {parameter: name for name, parameter in examination.subject.module.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in examination.subject.module.named_parameters()}
     if not names:
         return skipped("no parameters")
     if examination.rows.ids.shape[1] < 2:

@@ -1,15 +1,13 @@
-"""Checks between rows: no row may depend on other rows, on padding, or on its place in the batch."""
+"""Checks between rows: no row may depend on other rows, on their number, or on its place in the batch."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed, passed, skipped, warned
+from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed, passed, skipped
 from lstm_readout.doctor.module_under_test import Broken
-from lstm_readout.doctor.ragged_batch import Rows, longer, padding_id
-
-_EXTRA = 3  # columns of padding
+from lstm_readout.doctor.ragged_batch import Rows
 
 
 def _batch_first(examination: Examination) -> Verdict:
@@ -52,30 +50,9 @@ def _rows(examination: Examination) -> Verdict:
     return passed("no two rows change the same logits")
 
 
-def _padding(examination: Examination) -> Verdict:
-    subject, rows = examination.subject, examination.rows
-    padding = padding_id(rows)
-    wide = longer(rows, _EXTRA, padding)
-    amount = examination.same(examination.logits, subject.logits(wide))
-    if amount.status == "failed":
-        return amount._replace(difference=f"with {_EXTRA} more columns: {amount.difference}")
-    others = wide._replace(ids=torch.where(wide.real(), wide.ids, examination.other(wide.ids)))
-    try:
-        content = examination.same(examination.logits, subject.logits(others))
-    except Broken as broken:
-        content = failed(str(broken))
-    if content.status == "failed":  # right if the module finds padding by its id
-        return warned(
-            f"with other ids as padding: {content.difference}; with more of id {padding} none",
-            f"Right if the module finds padding by id {padding} and no text contains that id; otherwise use lengths.",
-        )
-    return content
-
-
 def _order(examination: Examination) -> Verdict:
-    dependence = examination.dependence
-    if _is_order(dependence) and not dependence.diagonal().all():
-        return failed(_finding(dependence))
+    if is_out_of_order(examination.dependence):
+        return failed(_finding(examination.dependence))
     index = torch.arange(len(examination.rows.ids), device=examination.rows.ids.device).roll(1)
     turned = examination.subject.logits(examination.rows.take(index))
     inverse = index.argsort()
@@ -132,6 +109,11 @@ def _is_order(dependence: Tensor) -> bool:
     return bool((dependence.sum(0) == 1).all() and (dependence.sum(1) == 1).all())
 
 
+def is_out_of_order(dependence: Tensor) -> bool:
+    """Return whether each row changes one row's logits, and not always its own."""
+    return _is_order(dependence) and not bool(dependence.diagonal().all())
+
+
 def _finding(dependence: Tensor) -> str:
     i, j = _others(dependence).nonzero()[0].tolist()
     return f"row {i}'s tokens change row {j}'s logits"
@@ -140,6 +122,7 @@ def _finding(dependence: Tensor) -> str:
 _CALLS = ("logits", "random")
 _SIDES = ("batch_first", "h_n_view", "rows")
 LEAKS = (*_CALLS, *_SIDES, *(f"source_{name}" for name in _SIDES))  # if one of these fails, every comparison differs
+_PADDING = ("padding", "source_padding")  # a row that reads padding depends on the rows beside it
 
 BATCH_FIRST = Check(
     "batch_first",
@@ -166,15 +149,6 @@ ROWS = Check(
     _rows,
     (*_CALLS, "batch_first", "h_n_view"),
 )
-PADDING = Check(
-    "padding",
-    "added three columns of padding, then replaced their ids",
-    "the same logits",
-    "pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False) and read h_n; or read "
-    "output[torch.arange(batch), lengths - 1]; leave padding out of means and maxima.",
-    _padding,
-    LEAKS,
-)
 ORDER = Check(
     "order",
     "rotated the rows by one place",
@@ -182,7 +156,7 @@ ORDER = Check(
     "pack_padded_sequence(..., enforce_sorted=False) sorts and undoes it; if you sort yourself: "
     "logits[order.argsort()].",
     _order,
-    LEAKS,
+    (*LEAKS, *_PADDING),
 )
 BATCH_SIZE = Check(
     "batch_size",
@@ -191,5 +165,5 @@ BATCH_SIZE = Check(
     "Create h_0 in forward from the input's size, or pass none, and keep none from the previous call; squeeze with a "
     "dim, so that a batch of one keeps its axis.",
     _batch_size,
-    (*LEAKS, "order"),
+    (*LEAKS, "order", *_PADDING),
 )

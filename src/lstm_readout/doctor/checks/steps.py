@@ -1,10 +1,11 @@
-"""Checks along a row: later tokens must not change a prediction, and tokens that are read must change it."""
+"""Checks along a row: later tokens must not change a prediction, and every token before it must."""
 
 from __future__ import annotations
 
 import torch
 
 from lstm_readout.doctor.checks.base import Check, Examination, Verdict, failed, passed, share, skipped
+from lstm_readout.doctor.checks.places import described, reads, unread
 from lstm_readout.doctor.checks.rows import LEAKS
 
 
@@ -27,37 +28,28 @@ def _future(examination: Examination) -> Verdict:
 
 
 def _ends(examination: Examination) -> Verdict:
-    last = examination.even.ids.shape[1] - 1
-    unread = [name for name, place in {"first": 0, "last": last}.items() if not _reads(examination, place)]
-    if unread:
-        return failed(
-            f"the {' and the '.join(unread)} token of {last + 1} {'change' if unread[1:] else 'changes'} nothing"
-        )
-    return passed("both change them")
+    places, steps = unread(examination)
+    if places:
+        return failed(f"of {steps} tokens, these change nothing: {described(places)}")
+    return passed("every token changes them")
 
 
 def _steps(examination: Examination) -> Verdict:
-    last = examination.even.ids.shape[1] - 1
-    if not _reads(examination, last):
-        return failed(f"token {last} does not change the logits at step {last}")
-    if last and not _reads(examination, last - 1):
-        return failed(f"token {last - 1} does not change the logits at step {last}: nothing is carried over")
-    return passed("both change them")
-
-
-def _reads(examination: Examination, place: int) -> bool:
-    """Return whether the token at ``place`` of rows of one length changes the last prediction of any of them."""
-    rows, subject = examination.even, examination.subject
-    before = subject.logits(rows)
+    rows = examination.even
     last = rows.ids.shape[1] - 1
-    for shift in (1, 2, 3):
-        ids = rows.ids.clone()
-        ids[:, place] = examination.other(ids[:, place], shift)
-        after = subject.logits(rows._replace(ids=ids))
-        moved = (after - before)[:, last] if subject.each_step else after - before
-        if moved.abs().max() > examination.least * before.abs().max():
-            return True
-    return False
+    if not reads(examination, rows, last):
+        if reads(examination, rows, last, train=True):
+            return skipped(
+                "the target is read in train mode only: in eval mode the module reads what it writes. To check it, "
+                "pass an adaptor that gives it the target in eval mode too"
+            )
+        return failed(f"token {last} does not change the logits at step {last}")
+    if last and not reads(examination, rows, last - 1):
+        return failed(f"token {last - 1} does not change the logits at step {last}: nothing is carried over")
+    places, steps = unread(examination) if examination.subject.is_recurrent() else ([], 0)
+    if places:
+        return failed(f"tokens {described(places)} do not change the logits at step {steps - 1}: the state is lost")
+    return passed("every token so far changes them")
 
 
 FUTURE = Check(
@@ -70,15 +62,16 @@ FUTURE = Check(
 )
 ENDS = Check(
     "ends",
-    "changed the first, then the last token of rows of one length",
-    "the logits change each time",
-    "Read the step where the layer has read everything: h_n[-1], not output[:, 0].",
+    "looked at each of up to 32 tokens: does it change the logits?",
+    "every token does, from the first to the last",
+    "Read the step where the layer has read everything: h_n[-1], not output[:, 0]; and pass the whole row on, not "
+    "token_ids[:, :k] or every second step.",
     _ends,
     LEAKS,
 )
 STEPS = Check(
     "steps",
-    "changed the token of a step, then the one before it",
+    "changed the token of a step, then those before it",
     "the logits at that step change each time",
     "Read output at every step, unshifted: step t has read tokens 0..t. The state must pass from step to step.",
     _steps,
