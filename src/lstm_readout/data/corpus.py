@@ -136,8 +136,17 @@ class Corpus:
                 raise UserError(f"data: the {split} split of {self.name} has no rows. Give it more data.")
         return Read(splits, ceiling, sources)
 
-    def open(self) -> dict[str, RowStream]:
-        """Return the rows of each split as streams of role -> text, for a corpus larger than memory.
+    def column_of(self, role: str) -> str:
+        """Return the column of a role."""
+        return str(role if self.columns.get(role) is None else self.columns[role])
+
+    @property
+    def by_label(self) -> bool:
+        """Whether rows are held out by label."""
+        return self.holdout == "stratified" and self.label is not None
+
+    def open(self) -> tuple[dict[str, RowStream], dict[str, Any]]:
+        """Return the rows of each split as streams of role -> text, for a corpus larger than memory; and its sources.
 
         Raises:
             UserError: there is nothing to stream, or no training split.
@@ -149,11 +158,12 @@ class Corpus:
         else:
             parts = {split: [Part(rows, self._hub_path)] for split, rows in stream_hub(**self.hub or {}).items()}
         self.check(parts)
-        return {
+        streams = {
             split: chained([self._selected_of(part, split, len(some) > 1) for part in some])
             for split, some in parts.items()
             if split in SPLITS
         }
+        return streams, {"files": {split: [part.describe() for part in parts[split]] for split in streams}}
 
     def _selected(self, part: Part[Dataset], split: str, several: bool) -> Dataset:
         return select_roles(part.rows, self.roles, self.columns, self._where(part, split, several), part.head)

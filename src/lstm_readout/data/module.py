@@ -171,7 +171,7 @@ class TextDataModule(LightningDataModule):
             _ = self.corpus.open() if self.streaming else self.corpus.read()
             raise UserError("data.carry_state=true: only task=generate carries states. Set data.carry_state=false.")
         if self.streaming:
-            return self._encode(Read(self._stream.head(self._fit_rows), {}, {}))
+            return self._encode(Read(self._stream.head(self._fit_rows), {}, self._stream.sources))
         options, learned = [self._joint_tokenizer, self._max_labels], self._given_vocabulary or self._fit_tokenizer
         name = fingerprint(self.corpus.contents() | {"options": options}, learned) if self._cache else None
         return cached(name, lambda: self._encode(self.corpus.read()))

@@ -33,16 +33,20 @@ Row = Mapping[str, str]  # role -> text or label
 class TrainingRows:
     """The training rows of a stream: all that are not held out; every ``iter`` begins at the first.
 
-    A split with the share 1/n takes every n-th row until it has ``HELD_OUT``; all later rows are for training.
+    A split with the share 1/n takes every n-th row until it has ``HELD_OUT``; all later rows are for training. With
+    ``label``, so is the first row of each label.
 
     Args:
         rows: the stream.
         shares: split -> share of the rows.
         max_rows: use the first training rows only.
+        label: the column of labels.
     """
 
-    def __init__(self, rows: Iterable[Row], shares: Mapping[str, float], max_rows: int | None = None) -> None:
-        self.rows, self.max_rows = rows, max_rows
+    def __init__(
+        self, rows: Iterable[Row], shares: Mapping[str, float], max_rows: int | None = None, label: str | None = None
+    ) -> None:
+        self.rows, self.max_rows, self.label = rows, max_rows, label
         self.periods = {split: max(2, round(1 / share)) for split, share in shares.items() if share}
 
     def split_of(self, number: int) -> str:
@@ -53,8 +57,17 @@ class TrainingRows:
         return "train"
 
     def __iter__(self) -> Iterator[Row]:
-        training = (row for number, row in enumerate(self.rows) if self.split_of(number) == "train")
-        return islice(training, self.max_rows)
+        return islice((row for split, row in self._placed() if split == "train"), self.max_rows)
+
+    def _placed(self) -> Iterator[tuple[str, Row]]:
+        """Yield each row and its split."""
+        seen: set[str] = set()  # labels that train has
+        for number, row in enumerate(self.rows):
+            split = self.split_of(number)
+            if self.label is not None and row[self.label] not in seen:
+                split = "train"
+                seen.add(row[self.label])
+            yield split, row
 
     def begin(self, fit_rows: int) -> dict[str, Dataset]:
         """Read the head of the training split, ``fit_rows`` at most, and the held-out splits.
@@ -66,11 +79,10 @@ class TrainingRows:
         last = max((period * HELD_OUT for period in self.periods.values()), default=0)
         head = min(fit_rows, self.max_rows or fit_rows)
         characters = 0
-        for number, row in enumerate(self.rows):
+        for number, (split, row) in enumerate(self._placed()):
             full = len(splits["train"]) >= head or characters > _HEAD_CHARACTERS
             if full and number >= last:
                 break
-            split = self.split_of(number)
             if split != "train" or not full:
                 splits[split].append(row)
                 characters += sum(map(len, row.values())) if split == "train" else 0
@@ -88,10 +100,12 @@ class StreamedCorpus:
     """
 
     def __init__(self, corpus: Corpus) -> None:
-        self.max_rows, self.others = corpus.max_rows, corpus.open()
+        self.max_rows = corpus.max_rows
+        self.others, self.sources = corpus.open()
         train = self.others.pop("train")
         shares = {split: share for split, share in corpus.shares.items() if split not in self.others}
-        self.train = TrainingRows(train, shares, corpus.max_rows)
+        self.train = TrainingRows(train, shares, corpus.max_rows, corpus.label if corpus.by_label else None)
+        self.sources["held_out"] = {split: {"how": "every n-th", "of": None} for split in self.train.periods}
 
     def head(self, fit_rows: int) -> dict[str, Dataset]:
         """Return the head of the training split, ``fit_rows`` at most, and the other splits.

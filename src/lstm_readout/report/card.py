@@ -145,4 +145,4 @@ def without_folders(value: Any) -> Any:
 
 
 def _columns(data: TextDataModule) -> dict[str, str]:
-    return {role: data.corpus.columns.get(role) or role for role in data.roles}
+    return {role: data.corpus.column_of(role) for role in data.roles}

@@ -14,6 +14,7 @@ from rich.table import Table
 from lstm_readout.data.duplicates import shortened
 from lstm_readout.report.data_warnings import warnings_of
 from lstm_readout.report.json_writer import write_json
+from lstm_readout.report.sources_report import sentences
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
 
 def _text(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the tables."""
+    yield from sentences(report.get("sources", {}) if not report["generated"] else {})
     splits = report["splits"]
     known = {split: part for split, part in splits.items() if part is not None}
     table = _table("", "rows", "tokens", "p50", "p95", "longest", "unknown", "cut", "empty", "twice")

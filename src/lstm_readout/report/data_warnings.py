@@ -10,6 +10,8 @@ from lstm_readout.data.duplicates import shortened
 _MOST_DUPLICATES, _MOST_UNKNOWN, _MOST_OF_ONE_CLASS = 0.01, 0.05, 0.9  # shares of rows, tokens, rows
 _RARE = 2  # rows: one to learn from and one to measure on
 _MOST_NAMED = 5
+_MOST_LABELS = 1000  # as many as data.max_labels
+_MISSING = {"nan", "na", "n/a", "<na>", "none", "null", "nil", "-", "?"}
 
 
 def warnings_of(report: Mapping[str, Any]) -> list[str]:
@@ -18,7 +20,7 @@ def warnings_of(report: Mapping[str, Any]) -> list[str]:
     repeats = () if report["generated"] else (_leaks, _duplicates)
     return [
         warning
-        for find in (*repeats, _contradictions, _truncated, _empty, _unknown, _one_class, _rare_labels)
+        for find in (*repeats, _contradictions, _truncated, _empty, _unknown, _one_class, _rare_labels, _odd_labels)
         for split, part in known.items()
         for warning in find(split, part)
     ]
@@ -104,5 +106,26 @@ def _rare_labels(split: str, part: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _odd_labels(split: str, part: Mapping[str, Any]) -> Iterator[str]:
+    """Yield labels that may be a mistake: they differ in case alone, or read like a missing value."""
+    if split != "train" or part["labels"] is None:
+        return
+    alike: dict[str, list[str]] = {}
+    for name, count in part["labels"]["counts"].items():
+        alike.setdefault(name.casefold(), []).append(name)
+        if name.casefold() in _MISSING and count:
+            yield (
+                f"{_share_of(count, part['rows'], split)} have the label '{name}', which reads like a missing value. "
+                "Fill it, or drop these rows, unless it is a class."
+            )
+    for names in list(alike.values())[:_MOST_LABELS]:
+        if len(names) > 1:
+            yield (
+                f"{split}: the labels {', '.join(map(repr, names))} differ in case alone, but are {len(names)} "
+                "classes. Write them alike, unless that is intended."
+            )
+
+
 def _share_of(number: int, rows: int, what: str) -> str:
-    return f"{number:,} of {rows:,} {what} rows ({100 * number / rows:.2g} %)"
+    percent = 100 * number / rows
+    return f"{number:,} of {rows:,} {what} rows ({percent:.2g} %)" if percent < 99.5 else f"all {rows:,} {what} rows"
