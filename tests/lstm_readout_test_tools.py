@@ -44,6 +44,18 @@ class FailAfterEpoch(Callback):
             raise RuntimeError("on purpose")
 
 
+class SpoilWeights(Callback):
+    """Write a nan into a weight after a number of steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            with torch.no_grad():
+                next(pl_module.model.parameters()).fill_(float("nan"))
+
+
 class KeepGradients(Callback):
     """Write all clipped gradients of the last step to a file."""
 

@@ -37,7 +37,7 @@ def conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModul
         The monitored metric; None where nothing was measured.
 
     Raises:
-        UserError: the training diverged.
+        UserError: the monitored metric is undefined.
     """
     if run.config["trainer"]["fast_dev_run"]:
         return None
@@ -54,7 +54,7 @@ def conclude(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModul
     print_hints(run.config, run.folder, best, task, data)
     score = metrics.get(task.monitor)
     if score is not None and not math.isfinite(score):  # a sweeper could not use it either
-        raise UserError(f"{task.monitor} is {score}: the training diverged. Try a smaller optimizer.lr.")
+        raise UserError(f"{task.monitor} is {score}: no model can be chosen by it. Choose another task.monitor.")
     if (verdict := verdict_on(task, metrics)) is not None:
         log.log(logging.INFO if verdict.beats else logging.WARNING, "%s", verdict.line)
     return score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ def verdict_on(task: Task, metrics: Mapping[str, Any]) -> Verdict | None:
     """Compare a run with its strongest baseline, by the metric that its task is judged by.
 
     Returns:
-        None where nothing is held out, or there are no baselines of that metric.
+        None where nothing is held out, the metric is undefined, or there are no baselines of it.
     """
     name = task.judged_by
     stage = "test" if f"test/{name}" in metrics else "val"
@@ -40,9 +41,9 @@ def verdict_on(task: Task, metrics: Mapping[str, Any]) -> Verdict | None:
         for key, value in metrics.items()
         if key.startswith("baseline/") and key.endswith(ending)
     }
-    if f"{stage}/{name}" not in metrics or not baselines:
+    score, lower = metrics.get(f"{stage}/{name}", math.nan), name == "loss"
+    if math.isnan(score) or not baselines:
         return None
-    score, lower = metrics[f"{stage}/{name}"], name == "loss"
     method, best = (min if lower else max)(baselines.items(), key=lambda item: item[1])
     other = f"{_NAMES.get(method, method.replace('_', ' '))} {best:.4g}"
     measured = f"{'validation' if stage == 'val' else stage} {name} {score:.4g}"

@@ -24,6 +24,7 @@ from lstm_readout.data.loaders import Batching
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.training.allocator import keep_freed_memory
+from lstm_readout.training.callbacks.divergence import Divergence
 from lstm_readout.training.trainer import quiet_lightning
 
 
@@ -103,7 +104,7 @@ def perform(run: Run) -> None:
     seconds = time.perf_counter() - began
     statistics = held_out_statistics(task.eval(), data, run.rows)
     if not np.isfinite(statistics).all():
-        raise UserError("the loss is not finite: the training diverged. Try a smaller optimizer.lr.")
+        raise UserError("the held-out loss is not finite: the training diverged. Try a smaller optimizer.lr.")
     if run.probe:
         trainer.save_checkpoint(run.path.with_suffix(".ckpt"), weights_only=True)
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
@@ -116,7 +117,10 @@ def _trainer(config: dict[str, Any], folder: Path) -> Trainer:
     return bare_trainer(
         config,
         default_root_dir=str(folder),
-        callbacks=[instantiate(node) for node in config.get("callbacks", {}).values() if node is not None],
+        callbacks=[
+            Divergence(),
+            *(instantiate(node) for node in config.get("callbacks", {}).values() if node is not None),
+        ],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

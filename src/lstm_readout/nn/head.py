@@ -110,7 +110,9 @@ def build_head(
 
 
 def check_label_smoothing(head: nn.Module, label_smoothing: float) -> None:
-    """Raise ``UserError`` for label smoothing with an adaptive softmax, which does not score every token."""
+    """Raise ``UserError`` for a value that is no share, or an adaptive softmax, which does not score every token."""
+    if not 0 <= label_smoothing <= 1:
+        raise UserError(f"task.label_smoothing: wanted a share, 0 to 1, got {label_smoothing}. For example 0.1.")
     if label_smoothing and isinstance(head, AdaptiveHead):
         raise UserError(
             f"task.label_smoothing={label_smoothing} needs a full softmax. "
@@ -122,7 +124,7 @@ def head_loss(head: nn.Module, vectors: Tensor, targets: Tensor, label_smoothing
     """Return the mean cross-entropy of ``targets``, (N,), after ``vectors``, (N, O).
 
     Raises:
-        UserError: for label smoothing with an adaptive softmax.
+        UserError: see ``check_label_smoothing``.
     """
     check_label_smoothing(head, label_smoothing)
     if isinstance(head, AdaptiveHead):

@@ -32,6 +32,8 @@ from lstm_readout.tasks.means import RunningMean, Stage
 from lstm_readout.tasks.scored_as import scored_as
 from lstm_readout.tokenizer import Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged
+from lstm_readout.training.callbacks.divergence import diverged
+from lstm_readout.training.finite_weights import not_finite
 from lstm_readout.training.optimizers import adamw
 from lstm_readout.training.parameter_groups import build_optimizer
 
@@ -218,7 +220,11 @@ class Task(LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what makes the checkpoint self-contained."""
+        """Add what makes the checkpoint self-contained; refuse weights that are not finite."""
+        parameters = {name for name, _ in self.named_parameters()}
+        wrong = not_finite((name, value) for name, value in checkpoint["state_dict"].items() if name in parameters)
+        if wrong is not None:
+            raise diverged(self.trainer, self, f"{wrong} is not finite, so no checkpoint was written")
         config = self.config | ({} if self._trainer is None else scored_as(self.trainer))
         checkpoint["hyper_parameters"] = hyper_parameters(self.name, self.model.arguments, self.vocabulary, config)
         checkpoint[WEIGHTS_SHA256] = digest(checkpoint["state_dict"])  # last: a callback may have put an average there
@@ -240,8 +246,11 @@ class Task(LightningModule):
 
     def _log_measured(self, stage: Stage) -> None:
         metrics = {f"{stage}/{name}": value for name, value in self.measured(stage).items()}
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        if fitting and not math.isfinite(loss := metrics.get("val/loss", 0.0)):
+            raise diverged(self.trainer, self, f"the validation loss is {loss}")
         self.log_dict(metrics, prog_bar=False, sync_dist=False)
-        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+        if fitting and not self.trainer.sanity_checking:
             for schedule in self._plateaus:
                 if self.monitor not in metrics:
                     raise UserError(

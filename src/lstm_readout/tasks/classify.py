@@ -18,6 +18,7 @@ from lstm_readout.data.corpus import Role
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.errors import UserError
 from lstm_readout.models.classify import Classifier
+from lstm_readout.nn.head import check_label_smoothing
 from lstm_readout.tasks.adversarial import adversarial_loss
 from lstm_readout.tasks.base import Stage, Task, text_of
 from lstm_readout.tasks.counts import fill_features, log_count_ratios
@@ -34,7 +35,7 @@ class ClassifyTask(Task):
         arguments: see ``Task``.
 
     Raises:
-        UserError: ``adversarial`` is below 0.
+        UserError: ``adversarial`` is below 0, or ``label_smoothing`` is no share.
     """
 
     name = "classify"
@@ -48,6 +49,7 @@ class ClassifyTask(Task):
         super().__init__(**arguments)
         if not 0 <= adversarial < math.inf:
             raise UserError(f"task.adversarial: wanted a length, 0 or more, got {adversarial}.")
+        check_label_smoothing(self.model, label_smoothing)
         self.label_smoothing, self.adversarial = label_smoothing, adversarial
         self.measures = nn.ModuleDict({stage: _measures(len(self.vocabulary.labels)) for stage in ("val", "test")})
 
@@ -127,7 +129,7 @@ class ClassifyTask(Task):
 def _measures(classes: int) -> nn.ModuleDict:
     return nn.ModuleDict(
         {
-            "loss": MeanMetric(),
+            "loss": MeanMetric(nan_strategy=math.nan),  # keeps a nan, which it would leave out
             "accuracy": MulticlassAccuracy(classes, average="micro"),
             "macro_f1": MulticlassF1Score(classes, average="macro"),
             "confusion": MulticlassConfusionMatrix(classes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -34,7 +35,8 @@ class SplitMeans(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.val, self.test = MeanMetric(), MeanMetric()
+        # A nan stays nan: torchmetrics would leave it out of the mean
+        self.val, self.test = MeanMetric(nan_strategy=math.nan), MeanMetric(nan_strategy=math.nan)
 
     def add(self, stage: Stage, loss: Tensor, number: int) -> None:
         """Add the mean loss of ``number`` predictions."""
