@@ -77,7 +77,7 @@ ignore = pytest.mark.filterwarnings("ignore:.*(val_dataloader|many workers|valid
     ],
 )
 def test_it_stops_at_the_step_and_says_which(losses, found):
-    with pytest.raises(UserError, match=f"the training diverged at {found}"):
+    with pytest.raises(UserError, match=rf"the training diverged at {found}"):
         fit(Scripted([*losses, 1.0]))
 
 
@@ -137,7 +137,7 @@ def test_a_step_that_the_gradient_scaler_skips_is_no_divergence():
 def test_weights_that_no_loss_reads_are_looked_at_too():
     module = Scripted([1.0, 1.0])
     module.unused = nn.Parameter(torch.tensor([1.0, math.nan]))
-    with pytest.raises(UserError, match="at step 0: unused is not finite.*No learning rate can mend this"):
+    with pytest.raises(UserError, match=r"at step 0: unused is not finite.*No learning rate can mend this"):
         fit(module)
 
 
