@@ -23,7 +23,6 @@ from lstm_readout.models.rebuild import rebuild
 from lstm_readout.nn.packed import to_device
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 from lstm_readout.tokenizer.ragged import Ragged, pack
-from lstm_readout.training.finite_weights import not_finite
 
 Model = TypeVar("Model", bound=nn.Module)
 Member = TypeVar("Member", bound=nn.Module)
@@ -65,8 +64,6 @@ class Pipeline(Generic[Model]):
         """Return the parts that ``load`` joins: the model and its vocabulary."""
         checkpoint = read_checkpoint(path, cls.task)
         model: Any = rebuild(checkpoint, cls.model_type)
-        if (wrong := not_finite(model.named_parameters())) is not None:
-            raise UserError(f"checkpoint: {wrong} is not finite: its training diverged. Use an earlier checkpoint.")
         model = model.to(device)
         if int8:
             model = with_int8(model)

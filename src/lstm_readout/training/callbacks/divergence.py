@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from lstm_readout.errors import UserError
+from lstm_readout.training.checkpoint_files import LAST
 from lstm_readout.training.finite_weights import not_finite
 
 _FIRST_SHARE = 0.1  # of the first loss: a best loss below it counts as this much, so one odd row is no divergence
@@ -145,16 +147,20 @@ def diverged(trainer: Trainer, module: LightningModule, what: str, at: _Step | N
         advice = "No learning rate can mend this: look at vectors and init_from, with doctor=default"
     else:
         advice = f"Try a smaller optimizer.lr (find_lr=true suggests one){clip}{half}"
-    paths = [str(getattr(one, "best_model_path", "")) for one in trainer.checkpoint_callbacks]
-    kept = [path for path in paths if Path(path).is_file()]
-    kept = f" Earlier checkpoints stay: {', '.join(map(_short, kept))}." if kept else ""
+    kept = ", ".join(_checkpoints_of(trainer))
+    kept = f" Earlier checkpoints stay: {kept}." if kept else ""
     return UserError(
         f"the training diverged at step {step}: {what}; learning rate {rate:.4g}{of_norm}. {advice}.{kept}"
     )
 
 
-def _short(path: str) -> str:
-    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+def _checkpoints_of(trainer: Trainer) -> Iterator[str]:
+    """Yield the newest file of each callback that saves."""
+    for callback in trainer.checkpoint_callbacks:
+        folder = getattr(callback, "folder", None)
+        path = Path(getattr(callback, "best_model_path", "")) if folder is None else Path(folder, LAST)
+        if path.is_file():
+            yield os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _rate_of(trainer: Trainer) -> float:
