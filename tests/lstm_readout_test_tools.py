@@ -23,13 +23,21 @@ needs_torchtext = pytest.mark.skipif(not has_torchtext(), reason="needs torchtex
 
 
 class SendSignal(Callback):
-    """Send this process a signal after a number of steps."""
+    """Send this process a signal, once or several times, after a number of steps or in validation."""
 
-    def __init__(self, step: int, number: int) -> None:
-        self.step, self.number = step, number
+    def __init__(self, step: int, number: int, times: int = 1, in_validation: bool = False) -> None:
+        self.step, self.number, self.times, self.in_validation = step, number, times, in_validation
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if trainer.global_step == self.step:
+        if trainer.global_step == self.step and not self.in_validation:
+            self._send()
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if self.in_validation and trainer.state.fn == "fit":
+            self._send()
+
+    def _send(self) -> None:
+        for _ in range(self.times):
             os.kill(os.getpid(), self.number)
 
 
