@@ -119,32 +119,36 @@ def _differs(one: Any, other: Any, path: str) -> str | None:
     return None if one == other else path
 
 
-def try_one(name: str, kills: int, *, twice: bool, move: bool, chance: random.Random) -> tuple[int, int]:
-    """Kill and resume one configuration; return how many runs were killed, and how many ended in the same weights."""
-    arguments, log = CONFIGURATIONS[name], Path(f"{name}.log")
-    whole = Path(name, "whole")
-    seconds = [*processor_seconds(start([*arguments, f"hydra.run.dir={whole}"], log), whole)][-1:]
-    if not seconds or not (whole / "metrics.json").exists():
+def try_one(name: str, kills: int, *, twice: bool, move: bool, chance: random.Random) -> int:
+    """Kill and resume one configuration some times; return how many of the runs ended in the same weights."""
+    arguments, log, whole = CONFIGURATIONS[name], Path(f"{name}.log"), Path(name, "whole")
+    seconds = training_seconds([*arguments, f"hydra.run.dir={whole}"], log, whole)
+    if not (whole / "metrics.json").exists():
         raise SystemExit(f"{name}: the run fails; see {log.absolute()}")
-    killed = same = 0
-    for number in range(kills):
-        folder = Path(name, str(number))
-        parts = 0
-        given = [*arguments, f"hydra.run.dir={folder}"]
+    killed = same = number = 0
+    while killed < kills:
+        number += 1
+        folder, given, parts = Path(name, str(number)), [*arguments, f"hydra.run.dir={name}/{number}"], 0
         for _ in range(2 if twice else 1):
-            parts += kill(given, log, folder, chance.uniform(0, seconds[0] / (2 if twice else 1)))
-            if move and folder.name.isdigit():
-                folder = folder.rename(folder.with_name(f"{number} moved"))
+            parts += kill(given, log, folder, chance.uniform(0, 1.1 * seconds / (2 if twice else 1)))
+            folder = folder.rename(f"{folder} moved") if move else folder
             given = [f"resume={folder}"]
-        killed += parts > 0
-        code = run(given, log)
-        difference = f"exit code {code}" if code else differs(whole, folder)
-        same += parts > 0 and difference is None
-        if difference is not None:
-            print(f"  {name}, run {number}: {difference}; see {log.absolute()}", flush=True)
-        else:
+        code = run(given, log) if parts else 0
+        difference = f"exit code {code}" if code else differs(whole, folder) if parts else None
+        killed, same = killed + (parts > 0), same + (parts > 0 and difference is None)
+        if difference is None:
             shutil.rmtree(folder)
-    return killed, same
+        else:
+            print(f"  {name}, run {number}: {difference}; see {log.absolute()}", flush=True)
+    return same
+
+
+def training_seconds(arguments: Sequence[str], log: Path, folder: Path) -> float:
+    """Train to the end; return the processor time between the first checkpoint and the last."""
+    last, found = folder / "checkpoints" / "last.ckpt", {}
+    for spent in processor_seconds(start(arguments, log), folder):
+        found.setdefault(last.stat().st_ino, spent)
+    return max(found.values(), default=0.0)
 
 
 def main() -> None:
@@ -167,9 +171,9 @@ def main() -> None:
     if "init_from" in names and not Path("language_model").exists():
         run([*LANGUAGE_MODEL, "hydra.run.dir=language_model"], Path("language_model.log"))
     for name in names:
-        killed, same = try_one(name, options.kills, twice=options.twice, move=options.move, chance=chance)
-        total = [total[0] + killed, total[1] + same]
-        print(f"{name:12} {same} of {killed} killed runs ended in the same weights", flush=True)
+        same = try_one(name, options.kills, twice=options.twice, move=options.move, chance=chance)
+        total = [total[0] + options.kills, total[1] + same]
+        print(f"{name:12} {same} of {options.kills} killed runs ended in the same weights", flush=True)
     print(f"{'all':12} {total[1]} of {total[0]}")
     if total[0] == total[1] and options.folder is None:
         shutil.rmtree(folder)
