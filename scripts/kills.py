@@ -41,7 +41,7 @@ CONFIGURATIONS = {
     "plateau": [*CLASSIFY, "scheduler=plateau", "scheduler.patience=0", "trainer.val_check_interval=5"],
     "one_cycle": [*CLASSIFY, "scheduler=one_cycle", "trainer.accumulate_grad_batches=2"],
     "init_from": [*CLASSIFY, "init_from=language_model", "callbacks=gradual_unfreezing"],
-    "mid-epoch": [*CLASSIFY, "callbacks.last.every_n_train_steps=3", "optimizer.layer_lr_decay=0.9"],
+    "mid-epoch": [*CLASSIFY, "callbacks.last.every_n_train_steps=3", "task.layer_lr_decay=0.9"],
     "ddp": [*CLASSIFY, "trainer.devices=2", "trainer.strategy=ddp_fork", "trainer.accelerator=cpu"],
 }
 
