@@ -9,7 +9,7 @@ Shapes: B rows, T steps, I features in, O features out, H hidden_size, L layers,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
+from lstm_readout.errors import UserError
 from lstm_readout.nn.block_layout import Engine, Layout, lay_out
 from lstm_readout.nn.dropout import SequenceDropout
 from lstm_readout.nn.packed import reversal, with_data
@@ -25,7 +26,9 @@ from lstm_readout.nn.packed import reversal, with_data
 State = list[Tensor]  # [h] of nn.GRU and nn.RNN, [h, c] of nn.LSTM
 _Input = TypeVar("_Input", bound=Tensor | PackedSequence)
 _Kernel = Callable[[Tensor, State], tuple[Tensor, ...]]  # (T, B, I) and h, (c) -> (T, B, O) and h, (c)
-_HOLD = 1000.0  # added to a gate: sigmoid gives exactly 1, of the negative exactly 0
+FirstState = Sequence[Tensor | None] | Tensor | None  # (h_0, c_0), an LSTMState, or h_0 of nn.GRU and nn.RNN
+_HOLD = 1e30  # added to a gate: sigmoid gives exactly 1, of the negative exactly 0, whatever else adds up there
+_HOLD_FLOAT16 = 3e4  # which has no larger numbers
 
 
 class ExtraDropout(NamedTuple):
@@ -35,25 +38,44 @@ class ExtraDropout(NamedTuple):
     locked: bool  # the dropout between layers
 
 
-def runs_in_blocks(engine: Engine, input: Tensor | PackedSequence) -> bool:
-    """Say whether the engine runs this input in dense blocks; a Tensor is already dense."""
-    if isinstance(input, Tensor):
+class Unscripted(nn.Module):
+    """A module that ``torch.jit.script`` refuses in words: TorchScript has no packed rows and no choice of engine."""
+
+    def __prepare_scriptable__(self) -> nn.Module:  # torch.jit.script calls it first
+        raise UserError(
+            f"torch.jit.script: {type(self).__name__} cannot be compiled. Use torch.compile, torch.export or "
+            "torch.jit.trace, or script its plain torch module: torch.jit.script(lstm.rnn)."
+        )
+
+
+def runs_in_blocks(engine: Engine, input: Tensor | PackedSequence, rnn: nn.Module) -> bool:
+    """Say whether the engine runs this input in dense blocks: not a Tensor, nor by a quantised module."""
+    if isinstance(input, Tensor) or not isinstance(rnn, nn.RNNBase):
         return False
     return input.data.device.type == "cpu" if engine == "auto" else engine != "packed"
 
 
-def run_torch(rnn: nn.RNNBase, input: _Input, state: State | None) -> tuple[_Input, State]:
+def run_torch(rnn: nn.Module, input: _Input, state: FirstState) -> tuple[_Input, State]:
     """Call ``rnn`` itself: output, and [h_n] or [h_n, c_n]."""
     # cuDNN refuses a state that is a slice of a larger one
-    parts = None if state is None else tuple(part.contiguous() for part in state)
+    parts = None if state is None else tuple(part.contiguous() for part in _parts_of(rnn, state))
     output, last = rnn(input, parts[0] if parts is not None and len(parts) == 1 else parts)
-    return output, list(last) if isinstance(rnn, nn.LSTM) else [last]
+    return output, [last] if isinstance(last, Tensor) else list(last)
+
+
+def _parts_of(rnn: nn.Module, state: FirstState) -> State:
+    """Return [h_0], or [h_0, c_0]; raise ``UserError`` for h_0 alone where there is a c_0 too."""
+    if not isinstance(state, Tensor):
+        return [part for part in state or () if part is not None]
+    if isinstance(rnn, nn.GRU | nn.RNN):
+        return [state]
+    raise UserError("state: wanted (h_0, c_0), got one Tensor. Pass a tuple, as to nn.LSTM, or LSTMState(h, c).")
 
 
 def run_blocks(
     rnn: nn.RNNBase,
     input: Tensor | PackedSequence,
-    state: State | None,
+    state: FirstState,
     block_cost: float,
     extra: ExtraDropout | None = None,
 ) -> tuple[Tensor | PackedSequence, State]:
@@ -68,16 +90,18 @@ def run_blocks(
 
     Raises:
         RuntimeError: for a state of another shape.
+        UserError: for h_0 alone where there is a c_0 too.
     """
+    parts = None if state is None else _parts_of(rnn, state)
     if isinstance(input, PackedSequence):
-        return _run_packed(rnn, input, state, block_cost, extra)
+        return _run_packed(rnn, input, parts, block_cost, extra)
     no_batch = input.dim() == 2
     time = 1 if rnn.batch_first and not no_batch else 0
     steps = input.unsqueeze(1) if no_batch else input.transpose(0, time)  # (T, B, I)
     packed = PackedSequence(steps.flatten(0, 1), torch.full((len(steps),), steps.shape[1]))
-    if no_batch and state is not None:
-        state = [part.unsqueeze(1) for part in state]
-    packed_output, last = _run_packed(rnn, packed, state, block_cost, extra)
+    if no_batch and parts is not None:
+        parts = [part.unsqueeze(1) for part in parts]
+    packed_output, last = _run_packed(rnn, packed, parts, block_cost, extra)
     output = packed_output.data.unflatten(0, steps.shape[:2])
     if no_batch:
         return output.squeeze(1), [part.squeeze(1) for part in last]
@@ -195,7 +219,9 @@ def _weights(rnn: nn.RNNBase, index: int, extra: ExtraDropout | None, holds: boo
         weights[1] = dropout(weights[1], extra.weight_drop)
     if holds:  # one more column, which holds the cell state: (4H, I + 1)
         column = weights[0].new_zeros(4, rnn.hidden_size)  # PyTorch's order: input, forget, cell, output
-        column[0], column[1] = -_HOLD, _HOLD
+        computes_in = (weights[0].detach()[:1, :1] @ column[:1, :1]).dtype  # autocast may choose another
+        hold = _HOLD_FLOAT16 if computes_in == torch.float16 else _HOLD
+        column[0], column[1] = -hold, hold
         weights[0] = torch.cat((weights[0], column.view(-1, 1)), dim=1)
     return weights
 

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.nn.block_layout import Engine, cost_of_a_block
-from lstm_readout.nn.dense_blocks import ExtraDropout, run_blocks, run_torch, runs_in_blocks
+from lstm_readout.nn.dense_blocks import ExtraDropout, FirstState, Unscripted, run_blocks, run_torch, runs_in_blocks
 from lstm_readout.nn.init import make_orthogonal, open_forget_gates, spread_time_scales
 
 Cell = Literal["lstm", "gru", "rnn"]
@@ -83,7 +83,7 @@ class LSTMArguments(TypedDict, total=False):
     engine: Engine
 
 
-class LSTM(nn.Module):
+class LSTM(Unscripted):
     """``torch.nn.LSTM`` with a named result, exact and fast on ragged batches.
 
     ``state_dict`` keys are PyTorch's, below ``rnn.``. gru has no forget gate, rnn no gate at all, and ``bias=False`` no
@@ -185,18 +185,17 @@ class LSTM(nn.Module):
             make_orthogonal(self.rnn)
         self.output_size = (proj_size or hidden_size) * (2 if bidirectional else 1)
 
-    def forward(self, input: Tensor | PackedSequence, state: LSTMState | None = None) -> LSTMOutput:
+    def forward(self, input: Tensor | PackedSequence, state: FirstState = None) -> LSTMOutput:
         """Run over whole sequences.
 
         Args:
             input: (T, B, I), (B, T, I) with ``batch_first``, or packed (tokens, I).
-            state: h (L * D, B, O) and c (L * D, B, H), in the order of the batch; None: zeros.
+            state: (h (L * D, B, O), c (L * D, B, H)), in the order of the batch; h alone for gru and rnn; None: zeros.
         """
-        first = None if state is None else [part for part in (state.h, state.c) if part is not None]
         drops = self.training and (self.weight_drop or (self.locked_dropout and self.rnn.dropout))
         extra = ExtraDropout(self.weight_drop, self.locked_dropout) if drops else None
-        if extra is not None or runs_in_blocks(self.engine, input):
-            output, last = run_blocks(self.rnn, input, first, self.block_cost, extra)
+        if extra is not None or runs_in_blocks(self.engine, input, self.rnn):
+            output, last = run_blocks(self.rnn, input, state, self.block_cost, extra)
         else:
-            output, last = run_torch(self.rnn, input, first)
+            output, last = run_torch(self.rnn, input, state)
         return LSTMOutput(output, last[0], last[1] if self.cell == "lstm" else None)
