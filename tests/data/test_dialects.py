@@ -12,7 +12,7 @@ from datasets import Dataset
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from lstm_readout.data.sources import Format, Part, read_files, read_table, stream_files
+from lstm_readout.data.sources import Format, Part, read_files, read_inputs, stream_files
 from lstm_readout.errors import UserError
 
 HEADER = "text,label\n"
@@ -71,7 +71,8 @@ def test_an_encoding_that_is_said_is_read(encoding: str, tmp_path: Path) -> None
     word = "日本" if encoding == "shift_jis" else "größe"
     path = written(tmp_path / "a.csv", f"text,label\n{word},a\n".encode(encoding))
     assert part_of(path, encoding=encoding).rows["text"][:] == [word]
-    assert read_table(path, Format(encoding=encoding)).to_list() == [{"text": word, "label": "a"}]
+    inputs = read_inputs(path, "text", "text", Format(encoding=encoding))
+    assert (inputs.texts, inputs.rows.to_list()) == ([word], [{"text": word, "label": "a"}])
 
 
 # --- quotes

@@ -117,6 +117,10 @@ def test_predict_answers_a_text_a_file_and_standard_input(runs, tmp_path, capsys
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line)["label"] for line in (lines[0], lines[2])] == ["positive", "negative"]
     assert len(lines) == 3  # the empty line is a text too
+    (tmp_path / "in.csv").write_text(f"more;review\n1;{text}\n2;the food was not good\n", encoding="utf-8")
+    column = "data.columns.text=review"
+    predict([checkpoint(runs("classify")), f"input={tmp_path}/in.csv", column, f"output={tmp_path}/table.jsonl"])
+    assert (tmp_path / "table.jsonl").read_text().splitlines() == [lines[0], lines[2]]
     command = [sys.executable, "-m", "lstm_readout.commands.cli", "predict", checkpoint(runs("classify"))]
     piped = subprocess.run(command, input=f"{text}\n", capture_output=True, text=True, check=True)
     assert json.loads(piped.stdout) == answer

@@ -1,6 +1,6 @@
 """``lstm-readout predict``: a checkpoint and texts go in; continuations, translations or labels come out.
 
-The texts are ``text="..."``, the lines of ``input=FILE``, or the lines of standard input.
+The texts are ``text="..."``, the rows or lines of ``input=FILE``, or the lines of standard input.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from lstm_readout.config.arguments import with_task_of_checkpoint
 from lstm_readout.config.build import instantiate
 from lstm_readout.config.hydra_main import hydra_main
+from lstm_readout.data.sources import Format, Inputs, read_inputs
 from lstm_readout.errors import UserError
 from lstm_readout.inference import TextGenerator, Translator
 from lstm_readout.inference.pipeline import Pipeline
@@ -31,11 +32,11 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
     output = None if config["output"] is None else Path(config["output"])
     if output is not None and output.exists():
         raise UserError(f"output: '{output}' already exists. Name another file, or remove it first.")
-    texts = _texts(config)
+    checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
+    texts = _texts(config, checkpoint)
     _check_of_one_text(config, texts)
     options = {"int8": True} if config["int8"] else {}  # a pipeline of another project may not take it
     load = instantiate(config["pipeline"])
-    checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
     model: Pipeline = load(checkpoint, device=config["device"], **options)
     if isinstance(model, Translator):
         _tell_departures(model, checkpoint)
@@ -63,28 +64,32 @@ def _tell_departures(model: Translator, checkpoint: Checkpoint) -> None:
             print(f"{key}={getattr(model, key)}: the run decoded with {value}", file=sys.stderr)
 
 
-def _texts(config: dict[str, Any]) -> list[str]:
+def _texts(config: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     if config["text"] is not None and config["input"] is not None:
         raise UserError("text and input: both are given; leave one out.")
     if config["text"] is not None:
         return [str(config["text"])]
+    if config["input"] is not None:
+        return _inputs(config, checkpoint).texts
     try:
-        if config["input"] is not None:
-            content = Path(config["input"]).read_bytes().decode("utf-8-sig")
-        else:
-            if sys.stdin.isatty():
-                print("one text per line; Ctrl-D to finish", file=sys.stderr)
-            content = sys.stdin.buffer.read().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"input: no such file: '{config['input']}'.") from None
-    except IsADirectoryError:
-        raise UserError(f"input: '{config['input']}' is a folder; give a text file.") from None
+        if sys.stdin.isatty():
+            print("one text per line; Ctrl-D to finish", file=sys.stderr)
+        content = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"input: not UTF-8 (byte {error.start}). Convert it first.") from error
     lines = content.removesuffix("\n").split("\n") if content else []
     if not lines:
         raise UserError("no text: give text='...', input=FILE, or lines on standard input.")
     return [line.removesuffix("\r") for line in lines]
+
+
+def _inputs(config: dict[str, Any], checkpoint: Checkpoint) -> Inputs:
+    """Read ``input``; the column of its texts has the name that the run's had, unless another is given."""
+    role = next(iter(checkpoint.vocabulary.tokenizers))
+    of_run = checkpoint.config.get("data", {}).get("columns") or {}
+    column = config["data"]["columns"].get(role)
+    column = of_run.get(role) if column is None else column
+    return read_inputs(Path(config["input"]).expanduser(), role, column, Format.of(config["data"]["format"]))
 
 
 def _check_of_one_text(config: dict[str, Any], texts: list[str]) -> None:

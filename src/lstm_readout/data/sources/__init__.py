@@ -16,10 +16,10 @@ from lstm_readout.data.sources.files import (
     DATA_FOLDER,
     local_folder,
     read_files,
-    read_table,
     stream_files,
 )
 from lstm_readout.data.sources.hub import read_hub, stream_hub
+from lstm_readout.data.sources.inputs import Inputs, read_inputs
 from lstm_readout.data.sources.layouts import SPLITS, find_files, listed
 from lstm_readout.data.sources.part import Part
 from lstm_readout.data.sources.roles import select_roles, select_roles_of
@@ -29,6 +29,7 @@ __all__ = [
     "DATA_FOLDER",
     "SPLITS",
     "Format",
+    "Inputs",
     "Part",
     "RowStream",
     "chained",
@@ -38,7 +39,7 @@ __all__ = [
     "plain_name",
     "read_files",
     "read_hub",
-    "read_table",
+    "read_inputs",
     "select_roles",
     "select_roles_of",
     "stream_files",

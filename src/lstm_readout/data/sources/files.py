@@ -54,17 +54,20 @@ _CLASSES, _SAVED = _Reader(read_classes, stream_classes), _Reader(read_saved, st
 _DOCUMENT = _Reader(read_document, stream_lines)
 
 
-def read_table(path: Path, given: Format | None = None) -> Dataset:
+def read_part(path: Path, given: Format) -> Part[Dataset]:
     """Return the rows of one file with all its columns, in order; a line of plain text is a row of column ``text``.
 
     Args:
         path: a file of any format.
-        given: what the user says about it.
+        given: how a table is written, as far as the user says it.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or has no rows.
     """
-    return _reader_of(path, given or Format(), _LINES).read(path, given or Format()).rows
+    part = _reader_of(path, given, _LINES).read(path, given)
+    if not len(part.rows):
+        raise _no_rows(path)
+    return part
 
 
 def read_files(

@@ -22,6 +22,7 @@ class Part(Generic[Rows]):
         file: its name.
         dialect: how a table of text is written; empty for other formats.
         dropped: what a line was instead of a row -> how many.
+        is_plain: whether the file is plain text, whose rows are its lines.
         head: cells of the first lines, which a message about missing columns shows.
     """
 
@@ -30,6 +31,7 @@ class Part(Generic[Rows]):
     dialect: Mapping[str, Any] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     head: Sequence[Sequence[str]] = ()
+    is_plain: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return plain values for the data report."""

@@ -31,19 +31,21 @@ def lines(path: Path, longest: int | None = None, encoding: str = "auto") -> Ite
 def read_lines(path: Path, given: Format) -> Part[Dataset]:
     """Return one row per line."""
     rows = list(lines(path, None, given.encoding))
-    return Part(Dataset.from_dict({TEXT_COLUMN: rows}), path.name, head=_head(rows))
+    return Part(Dataset.from_dict({TEXT_COLUMN: rows}), path.name, head=_head(rows), is_plain=True)
 
 
 def read_document(path: Path, given: Format) -> Part[Dataset]:
     """Return one row: the whole text."""
     text = "".join(text for _, text in text_blocks(path, None, given.encoding))
-    return Part(Dataset.from_dict({TEXT_COLUMN: [text.replace("\r\n", "\n")] if text else []}), path.name)
+    return Part(
+        Dataset.from_dict({TEXT_COLUMN: [text.replace("\r\n", "\n")] if text else []}), path.name, is_plain=True
+    )
 
 
 def stream_lines(path: Path, given: Format) -> Part[RowStream]:
     """Return one row per line."""
     stream = RowStream(partial(_line_rows, path, given.encoding), {TEXT_COLUMN: Value("string")})
-    return Part(stream, path.name, head=_head(lines(path, LONGEST_LINE, given.encoding)))
+    return Part(stream, path.name, head=_head(lines(path, LONGEST_LINE, given.encoding)), is_plain=True)
 
 
 def read_parallel(paths: Mapping[str, Path], given: Format) -> Part[Dataset]:
