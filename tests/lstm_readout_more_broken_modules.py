@@ -176,6 +176,17 @@ class SwappedInTheLoop(Cells):
         return self.head(at_the_end(torch.stack(seen, 1), lengths))
 
 
+class LosesTheCellState(Cells):
+    """h is carried from step to step, c starts anew."""
+
+    def forward(self, token_ids, lengths):
+        h, seen = torch.zeros(len(token_ids), HIDDEN), []
+        for x in self.embedding(token_ids).unbind(1):
+            h, _ = self.cells[0](x, (h, torch.zeros_like(h)))
+            seen.append(h)
+        return self.head(at_the_end(torch.stack(seen, 1), lengths))
+
+
 class ForgetsEverySixteen(Reader):
     """The state starts anew every 16 steps."""
 
@@ -355,6 +366,7 @@ BROKEN = {
     "c_n of both halves": ("classify", "c_n?", lambda: CellState(bidirectional=True)),
     "c of an LSTMCell": ("classify", "c_n?", CellStateOfCells),
     "h and c swapped in the loop": ("classify", "c_n", SwappedInTheLoop),
+    "c not carried": ("classify", "c_n?", LosesTheCellState),
     "halves added": ("classify", "halves?", AddedHalves),
     "three layers, two directions, one step": ("classify", "directions", TwoWayOfThreeReadAtOneStep),
     "another row's state": ("classify", "order", StateOfAnotherRow),

@@ -52,6 +52,28 @@ def test_input_of_another_kind_is_refused(token_ids, lengths, task, text):
         doctor.check(modules.LastState(), ids() if token_ids is None else token_ids, lengths, task=task)
 
 
+def test_what_is_no_module_is_refused():
+    with pytest.raises(UserError, match=re.escape("module: LastState is a class. Pass an instance: LastState(...).")):
+        doctor.check(modules.LastState, ids(), LENGTHS)
+    with pytest.raises(UserError, match=r"module: wanted an nn\.Module or a function, got a OrderedDict\."):
+        doctor.check(modules.LastState().state_dict(), ids(), LENGTHS)
+    with torch.inference_mode():
+        module = modules.LastState()
+    with pytest.raises(UserError, match=r"Pass the nn\.Module itself, of which a copy is made"):
+        doctor.check(lambda token_ids, lengths: module(token_ids, lengths), ids(), LENGTHS)
+
+
+def test_an_object_that_is_not_called_is_passed_to_the_adaptor():
+    class Predictor:
+        module = modules.LastStepOfPadding()
+
+        def predict(self, token_ids, lengths):
+            return self.module(token_ids, lengths)
+
+    report = doctor.check(Predictor(), ids(), LENGTHS, adaptor=lambda object, *given: object.predict(*given))
+    assert report.failed == ["padding"]
+
+
 class OneInput(modules.LastState):
     def forward(self, token_ids):
         return super().forward(token_ids, torch.full((len(token_ids),), token_ids.shape[1]))
@@ -136,6 +158,10 @@ def test_a_module_that_cannot_be_copied_is_put_back():
     assert_same(before, everything(module))
 
 
+def dtype_of_a_product():
+    return torch.mm(torch.ones(1, 1), torch.ones(1, 1)).dtype
+
+
 MODES = {
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
@@ -151,17 +177,13 @@ def test_what_is_found_does_not_depend_on_the_callers_modes(mode, frozen):
         right = modules.NormOfFeatures().eval().requires_grad_(not frozen)
         wrong = modules.FirstLayer(num_layers=2).requires_grad_(not frozen)
         token_ids, lengths = ids(), torch.tensor([6, 2, 4])
-        state = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+        state = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), dtype_of_a_product()
         report = doctor.check(right, token_ids, lengths)
         assert (report.failed, report.warned) == ([], ["gradients"] * frozen), str(report)
         assert doctor.check(wrong, token_ids, lengths).failed == ["layers"]
         pair = token_ids, lengths, token_ids.flip(0), lengths.flip(0)
         assert doctor.check_translator(modules.Translator(), *pair).failed == []
-        assert state == (
-            torch.is_grad_enabled(),
-            torch.is_inference_mode_enabled(),
-            torch.is_autocast_enabled("cpu"),
-        )
+        assert state == (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), dtype_of_a_product())
     assert not right.training
 
 
@@ -211,6 +233,11 @@ def test_padding_on_the_left_is_told_and_explains_the_rest():
     right, left = (token_ids, LENGTHS), (token_ids.flip(1), LENGTHS)
     assert doctor.check_translator(modules.Translator(), *left, *right).failed == ["source_left_padding"]
     assert doctor.check_translator(modules.Translator(), *right, *left).failed == ["left_padding"]
+
+
+def test_one_column_of_padding_on_the_left_is_told():
+    token_ids = torch.tensor([[3, 4, 5, 6], [0, 7, 8, 9], [0, 3, 5, 8]])
+    assert doctor.check(modules.LastState(), token_ids, torch.tensor([4, 3, 3])).failed == ["left_padding"]
 
 
 def test_a_first_token_that_is_always_the_same_is_no_padding():

@@ -21,7 +21,7 @@ from lstm_readout.doctor.examinations import (
     translator_report,
     vocabulary_of,
 )
-from lstm_readout.doctor.given_rows import check_call, check_rows, longest_first
+from lstm_readout.doctor.given_rows import check_call, check_module, check_rows, longest_first
 from lstm_readout.doctor.module_under_test import Subject
 from lstm_readout.doctor.own_modes import own_modes
 from lstm_readout.doctor.ragged_batch import Rows
@@ -65,6 +65,7 @@ def check(
         raise UserError("task='translate': a translator reads two sides. Call doctor.check_translator.")
     if task not in READ:
         raise UserError(f"task: there is no '{task}'. {did_you_mean(str(task), READ)}")
+    check_module(module)
     check_rows(token_ids, lengths, "token_ids", "lengths")
     run = adaptor or (lambda module, token_ids, lengths: module(token_ids, lengths))
     with own_modes():
@@ -108,6 +109,7 @@ def check_translator(
     Raises:
         UserError: as ``check``.
     """
+    check_module(module)
     check_rows(source_ids, source_lengths, "source_ids", "source_lengths")
     check_rows(target_ids, target_lengths, "target_ids", "target_lengths")
     if len(source_ids) != len(target_ids):

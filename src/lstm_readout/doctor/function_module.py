@@ -1,4 +1,4 @@
-"""Functions as modules: a callable goes in; out comes an ``nn.Module`` that calls it and holds the modules it uses."""
+"""Functions under examination: a callable goes in; an ``nn.Module`` that holds the modules it uses comes out."""
 
 from __future__ import annotations
 
@@ -11,20 +11,14 @@ from torch import nn
 
 
 class FunctionModule(nn.Module):
-    """Call a function, a method, a ``functools.partial`` or another object that is not an ``nn.Module``.
+    """The modules that a function, a method, a ``functools.partial`` or another object names.
 
-    The modules that it names (in its closure, among its globals, arguments or attributes) are the children, so that
-    their modes and weights are known.
+    They stand in its closure, among its globals, arguments or attributes; their modes and weights are known so.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
-        self.function = function
         self.used = nn.ModuleList(dict.fromkeys(part for part in _named(function) if isinstance(part, nn.Module)))
-
-    def forward(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call the function."""
-        return self.function(*arguments, **keywords)
 
 
 def _named(function: Any) -> Iterable[Any]:

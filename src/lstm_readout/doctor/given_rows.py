@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,14 @@ from lstm_readout.doctor.ragged_batch import Rows
 from lstm_readout.errors import UserError
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def check_module(module: object) -> None:
+    """Refuse what cannot be a module; with an adaptor it need not be callable."""
+    if isinstance(module, type):
+        raise UserError(f"module: {module.__name__} is a class. Pass an instance: {module.__name__}(...).")
+    if module is None or isinstance(module, str | bytes | Mapping):
+        raise UserError(f"module: wanted an nn.Module or a function, got a {type(module).__name__}.")
 
 
 def check_call(subject: Subject, rows: Rows, call: str, arguments: str) -> None:

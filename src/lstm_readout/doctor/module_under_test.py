@@ -47,6 +47,12 @@ class Subject:
 
     def __init__(self, module: nn.Module | Callable[..., Any], call: Call, *, each_step: bool) -> None:
         self.module, self.copied = _examined(module)
+        if any(weight.is_inference() for weight in self.module.parameters()):  # a copy has none
+            raise UserError(
+                "module: its weights were made in torch.inference_mode() and have no gradients. Pass the nn.Module "
+                "itself, of which a copy is made, or make it outside of inference mode."
+            )
+        self.called = self.module if isinstance(module, nn.Module) else module
         self.call, self.each_step = call, each_step
         self.dtype = torch.float32
         self._classes: int | None = None
@@ -209,7 +215,7 @@ class Subject:
         torch.manual_seed(seed)
         given = Rows(rows.ids.clone(), rows.lengths.clone(), rows.beside)
         try:
-            logits = self.call(self.module, given)
+            logits = self.call(self.called, given)
         except UserError:
             raise
         except Exception as error:
@@ -220,15 +226,15 @@ class Subject:
         batch, steps = len(rows.ids), int(rows.lengths.max())
         if self._classes is None:
             self._one_score = not self.each_step and tuple(logits.shape) == (batch,)
-            self._classes = 1 if self._one_score or not logits.dim() else int(logits.shape[-1])
-        wanted = f"({batch},{f' {steps},' if self.each_step else ''} {self._classes})"
+        wanted = f"({batch},{f' {steps},' if self.each_step else ''} {self._classes or 'classes'})"
+        given = tuple(logits.shape)
         if self._one_score:
             wanted, logits = f"({batch},)", logits.unsqueeze(-1)
         fits = logits.dim() == (3 if self.each_step else 2) and logits.shape[0] == batch
-        fits = fits and logits.shape[-1] == self._classes and (not self.each_step or logits.shape[1] >= steps)
-        if not fits:
-            given = logits.squeeze(-1) if self._one_score else logits
-            raise Broken(f"the logits have the shape {tuple(given.shape)}, wanted {wanted}")
+        fits = fits and logits.shape[-1] == (self._classes or logits.shape[-1])
+        if not fits or (self.each_step and logits.shape[1] < steps):
+            raise Broken(f"the logits have the shape {given}, wanted {wanted}")
+        self._classes = int(logits.shape[-1])
         if not logits.is_floating_point():
             raise Broken(f"the logits are {logits.dtype}, wanted floating point")
         self.dtype = logits.dtype

@@ -84,7 +84,9 @@ def beside_short_ones(rows: Rows, place: int) -> Rows:
 def padded_on_the_left(rows: Rows) -> bool:
     """Return whether the short rows begin with padding and end with text: the other way round than ``lengths`` say."""
     missing = rows.ids.shape[1] - rows.lengths.to(rows.ids.device)
-    if int(missing.max()) < 2:
-        return False
     ahead = torch.arange(rows.ids.shape[1], device=rows.ids.device) < missing.unsqueeze(1)
-    return len(rows.ids[ahead].unique()) == 1 and len(rows.ids[~rows.real()].unique()) > 1
+    padding = rows.ids[ahead].unique()
+    if len(padding) != 1 or len(rows.ids[~rows.real()].unique()) < 2:
+        return False
+    # A text may begin with one same token in every row; then so do the rows without padding
+    return int(missing.max()) > 1 or not bool((rows.ids[missing == 0, 0] == padding).any())

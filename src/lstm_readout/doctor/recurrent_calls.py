@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from lstm_readout.doctor.module_under_test import Subject
 from lstm_readout.doctor.ragged_batch import Rows
+from lstm_readout.nn.lstm import LSTMOutput
 
 Sequences = Tensor | PackedSequence
 
@@ -62,11 +63,8 @@ def steps_of(call: RecurrentCall, gradient: Tensor, rows: Rows) -> Tensor | None
 
 def _parts(part: nn.Module, returned: Any) -> tuple[dict[str, Sequences], Callable[..., Any]] | None:
     """Return a layer's results by name, and the function that puts them together again; None for other modules."""
-    fields = set(getattr(returned, "_fields", ())) if isinstance(returned, tuple) else set()
-    if fields >= {"output", "h_n", "c_n"} and returned.c_n is not None:
-        return {
-            name: getattr(returned, name) for name in ("output", "h_n", "c_n")
-        }, lambda output, h_n, c_n: returned._replace(output=output, h_n=h_n, c_n=c_n)
+    if isinstance(returned, LSTMOutput) and returned.c_n is not None:
+        return {"output": returned.output, "h_n": returned.h_n, "c_n": returned.c_n}, LSTMOutput
     if not (type(returned) is tuple and len(returned) == 2):
         return None
     first, last = returned

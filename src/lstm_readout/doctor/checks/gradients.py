@@ -53,7 +53,7 @@ def _gradients(examination: Examination) -> Verdict:
     if examination.rows.ids.shape[1] < 2:
         return skipped("no row of two tokens")
     trained = [parameter for parameter in names if parameter.requires_grad]
-    gradients = examination.subject.gradients(examination.even, trained)
+    gradients = examination.subject.gradients(examination.long, trained)
     frozen = [name for parameter, name in names.items() if not parameter.requires_grad]
     unused = [names[parameter] for parameter, gradient in gradients.items() if not _any(gradient)]
     parts = [f"{word}: {_list(some)}" for word, some in (("not used", unused), ("frozen", frozen)) if some]

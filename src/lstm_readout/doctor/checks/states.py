@@ -29,7 +29,23 @@ def _c_n(examination: Examination) -> Verdict:
         read = _read(examination, logits, call)
         if read == {"c_n"}:
             return warned(f"{name}: the logits depend on c_n, and neither on h_n nor on output")
+    lost = _losing(with_cells[-_MOST_CALLS:])
+    if lost:
+        return warned(f"{lost}: from call to call it passes h_n on, and no c_n", "Carry both: h, c = cell(x, (h, c)).")
     return passed("h_n or output is read, or both h_n and c_n")
+
+
+def _losing(calls: list[RecurrentCall]) -> str | None:
+    """Return the name of a layer whose h_0 is its h_n of the call before, and whose c_0 is something else."""
+    before: dict[str, RecurrentCall] = {}
+    for call in calls:
+        giver = before.get(call.name)
+        if giver is not None and call.first is not None:
+            h_0, c_0 = (_reached(part, giver) for part in call.first)
+            if h_0 and not c_0:
+                return call.name
+        before[call.name] = call
+    return None
 
 
 def _swapped(calls: list[RecurrentCall]) -> str | None:
