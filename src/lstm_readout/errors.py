@@ -1,8 +1,9 @@
-"""The one exception that means: the input, not the program, is wrong."""
+"""The one exception that means: the input, not the program, is wrong; and text that is safe to print."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MOST_NAMED = 24  # a message stays readable
@@ -26,3 +27,14 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     hint = f"Did you mean '{nearest[0]}'? " if nearest else ""
     more = f" and {len(choices) - MOST_NAMED} more" if len(choices) > MOST_NAMED else ""
     return f"{hint}Valid: {', '.join(choices[:MOST_NAMED]) or '(none)'}{more}."
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
+
+
+def printable(text: str) -> str:
+    """Return a text that a terminal shows and does not obey: a control character becomes its JSON escape, ``\\u001b``.
+
+    Labels, texts of the data and what a model generates may hold such characters.
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -18,14 +18,12 @@ from lstm_readout.models.weights_digest import digest
 from lstm_readout.tasks import ClassifyTask
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
-SIZES = {"embedding_size": 4, "hidden_size": 4}
-
 
 @pytest.fixture(scope="module")
 def good():
     """Return the content of a checkpoint as a run writes it."""
     vocabulary = Vocabulary({"text": TextTokenizer.train(["good bad film"])}, ["neg", "pos"])
-    model = Classifier(vocab_size=len(vocabulary.tokenizers["text"]), num_classes=2, **SIZES)
+    model = Classifier(vocab_size=len(vocabulary.tokenizers["text"]), num_classes=2, embedding_size=4, hidden_size=4)
     config = {"data": {"name": "sample"}, "seed": 0, "task": {}, "trainer": {}}
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
     return {

@@ -16,7 +16,7 @@ import torch
 from lstm_readout.config.arguments import with_checkpoint
 from lstm_readout.config.build import build
 from lstm_readout.config.hydra_main import hydra_main, refuse
-from lstm_readout.errors import UserError, did_you_mean
+from lstm_readout.errors import UserError, did_you_mean, printable
 from lstm_readout.models.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def explain(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
     contents = _contents(explanation, config["format"], folder)
     _write_files(folder, contents)
     if config["format"] == "json":
-        print(contents["explain.json"], end="")
+        print(printable(str(contents["explain.json"])), end="")
         return
     if config["format"] == "terminal":
         from rich.console import Console

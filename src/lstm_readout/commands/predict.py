@@ -15,7 +15,7 @@ from lstm_readout.config.arguments import with_task_of_checkpoint
 from lstm_readout.config.build import instantiate
 from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.data.sources import Format, Inputs, read_inputs
-from lstm_readout.errors import UserError
+from lstm_readout.errors import UserError, printable
 from lstm_readout.inference import TextGenerator, Translator
 from lstm_readout.inference.pipeline import Pipeline
 from lstm_readout.inference.translate import as_values, search_of
@@ -48,13 +48,13 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
     if output is not None:
         _write(output, lines)
     elif isinstance(model, TextGenerator) and len(texts) == 1 and not model.tokenizer.reverse:
-        print(texts[0], end="", flush=True)
+        print(printable(texts[0]), end="", flush=True)
         for piece in model.stream(texts[0]):
-            print(piece, end="", flush=True)
+            print(printable(piece), end="", flush=True)
         print()
     else:
         for line in lines:
-            print(line)
+            print(printable(line))
 
 
 def _tell_departures(model: Translator, checkpoint: Checkpoint) -> None:

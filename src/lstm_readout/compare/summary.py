@@ -14,6 +14,7 @@ from rich.table import Table
 from lstm_readout.compare.figures import draw_comparison, draw_probes
 from lstm_readout.compare.page import comparison_page
 from lstm_readout.compare.table import Comparison
+from lstm_readout.errors import printable
 from lstm_readout.report.json_writer import write_json
 
 
@@ -32,7 +33,7 @@ def write_report(folder: Path, comparison: Comparison, probes: dict[str, Any], c
         verdict = row.difference.verdict if row.difference else "not compared"
         console.print(f"not as expected: {row.variant.name} did not lose ({verdict})", markup=False)
     for name, seed, error in comparison.failures:
-        console.print(f"failed, so not in the scores: {name}, seed {seed}: {error}", markup=False)
+        console.print(printable(f"failed, so not in the scores: {name}, seed {seed}: {error}"), markup=False)
 
 
 def _values(comparison: Comparison, probes: dict[str, Any], command: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from lstm_readout.config.check import check_jobs, check_targets
 from lstm_readout.config.jobs import VERSION_BASE, as_hydra_reads, read_command_line
 from lstm_readout.config.run_log import close_log_files, write_to_log
 from lstm_readout.config.values import plain_values
-from lstm_readout.errors import UserError
+from lstm_readout.errors import UserError, printable
 
 
 def hydra_main(
@@ -67,7 +67,7 @@ def hydra_main(
 
 def refuse(error: UserError) -> NoReturn:
     """Print a user's mistake as one message and exit with 2."""
-    print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+    print("error: " + printable(str(error)).replace("\n", "\n       "), file=sys.stderr)
     raise SystemExit(2) from None
 
 

@@ -9,6 +9,16 @@ from typing import Any
 from rich import get_console
 from rich.table import Table
 
+from lstm_readout.errors import printable
+
+
+class PrintableFormatter(logging.Formatter):
+    """Write control characters of labels and texts as escapes: a log is read in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return printable(super().format(record))
+
 
 class ConsoleHandler(logging.Handler):
     """Log through rich's console, so that log lines and a progress bar do not overwrite each other."""
