@@ -177,6 +177,32 @@ def test_a_broken_folder_is_made_anew(
     assert not caplog.text
 
 
+@pytest.mark.parametrize("broken", ["about.json", "train.arrow", "validation.arrow", "checksums.json"])
+def test_a_flipped_bit_is_noticed_wherever_it_is(
+    tmp_path: Path, place: Path, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    path = write(tmp_path / "a.csv")
+    first = everything(reviews(path))
+    (folder,) = place.iterdir()
+    data = (folder / broken).read_bytes()
+    for start in range(0, len(data), max(1, len(data) // 8)):
+        (folder / broken).write_bytes(data[:start] + bytes([data[start] ^ 4]) + data[start + 1 :])
+        assert everything(reviews(path)) == first
+        assert f"the cached corpus in {folder} cannot be read" in caplog.text
+        caplog.clear()
+
+
+def test_a_file_too_few_or_too_many_is_noticed(tmp_path: Path, place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.csv")
+    first = everything(reviews(path))
+    (folder,) = place.iterdir()
+    for change in ((folder / "test.arrow").unlink, (folder / "other.arrow").touch, (folder / "checksums.json").unlink):
+        change()
+        assert everything(reviews(path)) == first
+        assert "cannot be read" in caplog.text
+        caplog.clear()
+
+
 def test_a_run_that_ends_while_writing_leaves_nothing_to_be_read(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

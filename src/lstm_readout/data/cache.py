@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _CACHE_FOLDER = "LSTM_READOUT_CACHE"
 _ABOUT = "about.json"  # everything but the rows
+_CHECKSUMS = "checksums.json"  # file -> the hash of its bytes: Arrow has none, and a flipped bit trains on other ids
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException)
 _INSTALLED = {"site-packages", "dist-packages"}  # folders of other people's code
 
 
@@ -80,8 +82,8 @@ def fingerprint(contents: Mapping[str, Any], learned: Any) -> str | None:
 def cached(name: str | None, make: Callable[[], Encoded]) -> Encoded:
     """Return the encoding of this name from disk; if it is missing, make it, write it and read it back.
 
-    Several processes may do this at once: all read the first that is finished. A folder that cannot be read is rebuilt;
-    if the folder cannot be written, the next run encodes again.
+    Several processes may do this at once: all read the first that is finished. A folder that cannot be read, or whose
+    checksums differ, is rebuilt; if the folder cannot be written, the next run encodes again.
     """
     if name is None:
         return make()
@@ -89,14 +91,14 @@ def cached(name: str | None, make: Callable[[], Encoded]) -> Encoded:
     if folder.is_dir():
         try:
             return _read(folder)
-        except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
+        except _UNREADABLE as error:
             log.warning("the cached corpus in %s cannot be read (%s); rebuilding it", folder, error)
             shutil.rmtree(folder, ignore_errors=True)
     made = make()
     try:
         _write(made, folder)
         return _read(folder)
-    except OSError as error:
+    except _UNREADABLE as error:
         log.warning("could not cache the encoded corpus: %s", error)
         return made
 
@@ -117,6 +119,7 @@ def _write(made: Encoded, folder: Path) -> None:
             "ceiling": made.ceiling,
         }
         (partial / _ABOUT).write_text(json.dumps(metadata, ensure_ascii=False), encoding="utf-8")
+        (partial / _CHECKSUMS).write_text(json.dumps(_checksums(partial)), encoding="utf-8")
         try:
             partial.rename(folder)
         except OSError:
@@ -126,7 +129,14 @@ def _write(made: Encoded, folder: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _checksums(folder: Path) -> dict[str, str]:
+    return {file.name: hash_of_file(file) for file in sorted(folder.iterdir()) if file.name != _CHECKSUMS}
+
+
 def _read(folder: Path) -> Encoded:
+    wanted = json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8"))
+    if wanted != _checksums(folder):
+        raise ValueError("its checksums differ: it is damaged")
     metadata = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
     splits = {split: Dataset.from_file(str(folder / f"{split}.arrow")) for split in metadata["splits"]}
     return Encoded(splits, Vocabulary.from_dict(metadata["vocabulary"]), metadata["report"], metadata["ceiling"])

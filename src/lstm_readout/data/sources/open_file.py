@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from lstm_readout.errors import UserError
+from lstm_readout.tokenizer.unpack import Unpacked
 
 FORMATS = "csv, tsv, json(l), parquet or txt"  # a file of any other kind is read as txt
 GZIP = b"\x1f\x8b"
@@ -47,8 +48,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
                     f"data: '{path}' is named .gz, but is not gzip: it starts with {head[:16]!r}. "
                     f"Rename it to '{path.with_suffix('').name}', or pack it: gzip."
                 )
-            with gzip.open(raw) as unpacked:
-                file = cast(BinaryIO, unpacked)
+            with Unpacked(raw, f"data: '{path}'") as content:
+                file = cast(BinaryIO, content)
                 _refuse_packed(_head(file, path), path, within="gzip that contains ")
                 yield file
     except EOFError as error:

@@ -22,6 +22,7 @@ from lstm_readout.data.sources.row_stream import RowStream, refuse_twins
 from lstm_readout.data.sources.text_blocks import BLOCK
 from lstm_readout.errors import UserError
 
+_MOST_GROWTH, _HARMLESS = 200, 1 << 22  # rows or bytes
 ROWS, BYTES = 1024, 1 << 20  # per read of a stream: at most this many rows, about this many bytes
 
 
@@ -62,8 +63,20 @@ def _open_parquet(path: Path, **options: Any) -> Iterator[parquet.ParquetFile]:
             # Otherwise an Arrow thread reads a whole row group ahead, and a file may be a single one
             opened = parquet.ParquetFile(file, pre_buffer=False, **options)
             refuse_twins(opened.schema_arrow.names, path)
+            _refuse_bomb(opened.metadata, path)
             yield opened
         except UserError:
             raise
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise UserError(f"data: could not read '{path}' as parquet: {reason(error)}. Write it again.") from error
+
+
+def _refuse_bomb(metadata: Any, path: Path) -> None:
+    """Refuse a file that announces far more than it can hold: a text repeated without end is a few bytes."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    announced = max(metadata.num_rows, sum(group.total_byte_size for group in groups))
+    if announced > _HARMLESS and announced > _MOST_GROWTH * path.stat().st_size:
+        raise UserError(
+            f"data: '{path}' announces {metadata.num_rows:,} rows in {path.stat().st_size:,} bytes, as no text does. "
+            "Write it again without the repeated rows."
+        )

@@ -8,7 +8,6 @@ parsed: the file is never held in memory.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import logging
 import re
@@ -16,17 +15,19 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Collection, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from lstm_readout.errors import UserError
+from lstm_readout.tokenizer.unpack import Unpacked
 
 log = logging.getLogger(__name__)
 
 BLOCK = 1 << 20  # bytes
+_LONGEST_LINE = 1 << 22  # bytes
 _TOO_LARGE = 1e30  # no word vector has a number this large, and float32 can still hold it
 GIVE = "Give the text file of GloVe, fastText (.vec) or word2vec, gzip'd or not."
 
@@ -93,7 +94,9 @@ class VectorFile:
         (size, announced), found, values = self._beginning, {}, array("f")
         number = foreign = 0
         with self._opened() as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), b""), 1):
+                if len(line) == _LONGEST_LINE:
+                    raise self._malformed(number, line[:60], f"a word and {size:,} numbers on one line")
                 if number == 1:
                     if announced is not None:
                         continue
@@ -156,8 +159,8 @@ class VectorFile:
                     names = ", ".join(zipfile.ZipFile(file).namelist()[:5])
                     raise UserError(f"{self.key}: {self.name} is a zip archive of {names}. Unpack it, and name one.")
                 if magic == b"\x1f\x8b":
-                    unpacked: Any = gzip.GzipFile(fileobj=file)
-                    yield io.BufferedReader(unpacked, BLOCK)  # faster per line than gzip's own
+                    content: Any = Unpacked(file, f"{self.key}: {self.name}")
+                    yield io.BufferedReader(content, BLOCK)  # faster per line than gzip's own
                 else:
                     yield file
         except FileNotFoundError as error:
