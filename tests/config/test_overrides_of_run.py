@@ -8,38 +8,16 @@ import pytest
 from lstm_readout.commands.train import main
 from lstm_readout.config.overrides_of_run import check_overrides_of_run, with_overrides_of_run
 from lstm_readout.errors import UserError
+from lstm_readout_hostile_files import OVERRIDES
 
 RUN = Path("run")
-HOSTILE = {
-    "+callbacks.x={_target_: torch.load, f: notes.bin, weights_only: false}": "runs torch.load",
-    "optimizer._target_=os.system": "runs os.system",
-    "+callbacks.x={_target_: lstm_readout.report.json_writer.write_json, path: a}": "runs lstm_readout.report",
-    "+callbacks.x={_target_: lightning.pytorch.callbacks.LambdaCallback, setup: {_target_: os.abort}}": "os.abort",
-    "+callbacks.x=[{_target_: os.system}]": "runs os.system",
-    "callbacks.best._args_=[/etc]": "sets _args_",
-    "+callbacks.x='${oc.create:{_target_: os.system}}'": "interpolation",
-    "+callbacks.x='${a:${b}}'": "interpolation",
-    "hydra.run.dir=/etc": "sets Hydra itself",
-    "hydra/job_logging=evil": "sets Hydra itself",
-    "+data@hydra.job_logging=evil": "sets Hydra itself",
-    "hydra.searchpath=[evil]": "sets Hydra itself",
-    "--config-dir=evil": "not an override",
-    "task=../../evil": "names ../../evil, outside",
-    "experiment=/evil": "names /evil, outside",
-    "callbacks.best.dirpath=/etc": "writes to /etc",
-    "callbacks.best.filename=../../../x": "outside of the folder",
-    "logger={csv: {name: ../x}}": "outside of the folder",
-    "trainer.default_root_dir=x": "writes to x",
-    "trainer.x=" + "{a:" * 3000 + "}" * 3000: "not an override",
-    "no override": "not an override",
-}
 
 
-@pytest.mark.parametrize("line", HOSTILE)
+@pytest.mark.parametrize("line", OVERRIDES)
 def test_what_a_run_folder_may_not_ask_for_is_refused_in_one_line(line):
     with pytest.raises(UserError) as refused:
         check_overrides_of_run([line], RUN)
-    assert HOSTILE[line] in str(refused.value)
+    assert OVERRIDES[line] in str(refused.value)
     assert str(refused.value).count("\n") == 0
     assert len(str(refused.value)) < 500
 

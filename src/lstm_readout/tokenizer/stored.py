@@ -5,6 +5,7 @@ The file may be a stranger's. The library itself aborts, panics or takes all mem
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
@@ -116,12 +117,24 @@ def _check_content(content: dict[str, Any]) -> None:
             raise UserError(
                 f"the tokenizer's pattern {pattern['Regex'][:60]!r} repeats a repetition: it may never end."
             )
+        if part.get("type") == "Precompiled" and not _is_charsmap(part.get("precompiled_charsmap")):
+            raise UserError("the tokenizer's precompiled_charsmap is damaged.")
         growth = len(text) * max((size for earlier, size in written if _is_in(pattern, earlier)), default=1)
         if growth > _MOST_GROWTH or len(written) > _MOST_PARTS:
             raise UserError(
                 f"the tokenizer makes a text more than {_MOST_GROWTH:,} times longer, or has too many rules."
             )
         written += [(text, growth)] if pattern else []
+
+
+def _is_charsmap(value: Any) -> bool:
+    """Return whether a table of sentencepiece is whole: the length of its trie, the trie, and text."""
+    try:
+        table = base64.b64decode(value or "", validate=True)
+    except (ValueError, TypeError):
+        return False
+    length = int.from_bytes(table[:4], "little")
+    return len(table) > 4 and length % 4 == 0 and length <= len(table) - 4
 
 
 def _is_in(pattern: dict[str, Any], text: str) -> bool:

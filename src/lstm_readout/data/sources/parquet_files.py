@@ -22,7 +22,7 @@ from lstm_readout.data.sources.row_stream import RowStream, refuse_twins
 from lstm_readout.data.sources.text_blocks import BLOCK
 from lstm_readout.errors import UserError
 
-_MOST_GROWTH, _HARMLESS = 200, 1 << 22  # rows or bytes
+_MOST_GROWTH, _HARMLESS = 200, 1 << 26  # bytes
 ROWS, BYTES = 1024, 1 << 20  # per read of a stream: at most this many rows, about this many bytes
 
 
@@ -30,7 +30,7 @@ def read_parquet(path: Path, given: Format) -> Part[Dataset]:
     """Return all rows."""
     with _open_parquet(path) as file:
         # An Arrow thread that still holds Python's bytes at exit aborts the program
-        return Part(Dataset(InMemoryTable(file.read(use_threads=False))), path.name)
+        return Part(Dataset(InMemoryTable(_whole(file, path))), path.name)
 
 
 def stream_parquet(path: Path, given: Format) -> Part[RowStream]:
@@ -63,7 +63,6 @@ def _open_parquet(path: Path, **options: Any) -> Iterator[parquet.ParquetFile]:
             # Otherwise an Arrow thread reads a whole row group ahead, and a file may be a single one
             opened = parquet.ParquetFile(file, pre_buffer=False, **options)
             refuse_twins(opened.schema_arrow.names, path)
-            _refuse_bomb(opened.metadata, path)
             yield opened
         except UserError:
             raise
@@ -71,12 +70,15 @@ def _open_parquet(path: Path, **options: Any) -> Iterator[parquet.ParquetFile]:
             raise UserError(f"data: could not read '{path}' as parquet: {reason(error)}. Write it again.") from error
 
 
-def _refuse_bomb(metadata: Any, path: Path) -> None:
-    """Refuse a file that announces far more than it can hold: a text repeated without end is a few bytes."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    announced = max(metadata.num_rows, sum(group.total_byte_size for group in groups))
-    if announced > _HARMLESS and announced > _MOST_GROWTH * path.stat().st_size:
-        raise UserError(
-            f"data: '{path}' announces {metadata.num_rows:,} rows in {path.stat().st_size:,} bytes, as no text does. "
-            "Write it again without the repeated rows."
-        )
+def _whole(file: parquet.ParquetFile, path: Path) -> pyarrow.Table:
+    """Return all rows; refuse far more than the file is long: a text repeated without end is a few bytes."""
+    batches, done, most = [], 0, _HARMLESS + _MOST_GROWTH * path.stat().st_size
+    for batch in file.iter_batches(batch_size=ROWS, use_threads=False):
+        batches.append(batch)
+        done += batch.nbytes
+        if done > most:
+            raise UserError(
+                f"data: '{path}' unpacks to more than {_MOST_GROWTH} times its size, as no text does. "
+                "Write it again without the repeated rows."
+            )
+    return pyarrow.Table.from_batches(batches, file.schema_arrow)
