@@ -98,8 +98,13 @@ def _checked(content: dict[str, Any], values: dict[str, Any], file: str) -> Chec
     config = _with_new_names(values["config"])
     check_kinds(config, _CONFIG_KINDS, "config")
     check_kinds(config.get("task") or {}, _TASK_KINDS, "config.task")
+    check_kinds(config.get("data") or {}, {"columns": (dict, NOTHING)}, "config.data")
+    config = {key: value for key, value in config.items() if value is not None}
     if content.get(WEIGHTS_SHA256, given := digest(content["state_dict"])) != given:
         raise UserError("its weights are not those that were saved: their hash differs.")
+    vocabulary = Vocabulary.from_dict(values["vocabulary"])
+    if not vocabulary.tokenizers:
+        raise UserError("it has no text tokenizer.")
     prefix = "model."
     weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
     return Checkpoint(
