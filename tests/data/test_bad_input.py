@@ -160,6 +160,34 @@ CASES: dict[str, Case] = {
         "data.columns.text=NAME. If the file has no header: data.format.header=false data.columns.text=0 "
         "data.columns.label=1.",
     ),
+    "csv: quotes behind a backslash": one(
+        "a.csv",
+        'text,label\n"he said \\"no\\", ok",pos\n',
+        "data: could not read '{folder}/a.csv', line 2: … expected after …. If a backslash is before a quote inside a "
+        "cell: data.format.quoting=backslash.",
+    ),
+    "csv: names in capitals": one(
+        "a.csv",
+        "Text,Label\na,pos\n",
+        "data.columns.text: files (train) has no column 'text'; it has: Text, Label. Say which one is the text: "
+        "data.columns.text=Text.",
+    ),
+    "csv: a label that cannot be seen": one(
+        "a.csv",
+        "text,label\na,pos\nb,\u200b\n",
+        "data: row 2 of files (train) has no label in column 'label'. Fill it or drop the row.",
+    ),
+    "a folder of several splits for one": Case(
+        {"below": Path.mkdir, "below/train.csv": ROWS, "below/test.csv": ROWS},
+        "data.path={folder} data.files.train=below",
+        "data: '{folder}/below' has files of several splits (test, train). Name the folder in data.path, or its files "
+        "in data.files.",
+    ),
+    "a list with a file that is not there": Case(
+        {"a.csv": ROWS},
+        "data.path={folder} data.files.train=[a.csv,b.csv]",
+        f"data: no such file: '{{folder}}/b.csv'. Give a {FORMATS} file.",
+    ),
     "csv: another separator": one(
         "a.csv",
         "text:label\na:pos\n",
@@ -186,7 +214,7 @@ CASES: dict[str, Case] = {
         f"data.format: {given}": one("a.csv", ROWS, message, f"data.format.{given}")
         for given, message in (
             ("delimiter=semikolon", "data.format.delimiter: wanted one character or a name, got 'semikolon'. Did you…"),
-            ("quoting=all", "data.format.quoting: there is no 'all'. Valid: auto, minimal, none."),
+            ("quoting=all", "data.format.quoting: there is no 'all'. Valid: auto, backslash, minimal, none."),
             ("header=1", "data.format.header: there is no '1'. Valid: auto, false, true."),
             ("skip_rows=-1", "data.format.skip_rows: wanted a number of lines, got -1."),
             ("encoding=utf-7bit", "data.format.encoding: there is no 'utf-7bit'. Name one of Python's, such as …"),

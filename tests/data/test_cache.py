@@ -104,6 +104,7 @@ def test_columns_are_mapped_from_the_file_not_copied(tmp_path: Path) -> None:
         {"seed": 1},
         {"max_rows": 8},
         {"holdout": "last"},
+        {"format": {"quoting": "minimal"}},
         {"columns": {"text": "label"}},
     ],
 )

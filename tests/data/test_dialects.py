@@ -117,6 +117,17 @@ def test_a_text_of_several_lines_stays_one_cell(tmp_path: Path) -> None:
     assert part.rows["text"][:] == ["Hello, world\nbye, you, all", "a, b\nc, d"]
 
 
+def test_a_quote_may_follow_a_blank(tmp_path: Path) -> None:
+    content = 'label, text\npos, "good, film"\nneg, bad\n'
+    part = part_of(written(tmp_path / "a.csv", content))
+    assert part.rows.to_list() == [{"label": "pos", "text": "good, film"}, {"label": "neg", "text": "bad"}]
+
+
+def test_a_backslash_before_a_quote_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'text,label\n"he said \\"no\\", ok",pos\n')
+    assert part_of(path, quoting="backslash").rows["text"][:] == ['he said "no", ok']
+
+
 # --- headers
 
 

@@ -234,8 +234,14 @@ def _hashes(given: Any, root: Path) -> Any:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return a file, or the files of a folder; a pipe would block."""
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path] * path.is_file()
+    """Return a file, or the files of a folder.
+
+    Raises:
+        OSError: there is none; a pipe would block.
+    """
+    if not path.is_file() and not path.is_dir():
+        raise FileNotFoundError(path)
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def hash_of_file(path: Path) -> str:

@@ -104,7 +104,7 @@ class _Table:
                 lines.taken.clear()
         except csv.Error as error:
             raise _Unclear(
-                f"data: could not read '{self.path}', line {line:,}: {self._reason(error, len(names))}"
+                f"data: could not read '{self.path}', line {line:,}: {self._reason(error, len(names), lines.taken)}"
             ) from error
 
     def rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -162,7 +162,7 @@ class _Table:
         except csv.Error:
             return False
 
-    def _reason(self, error: csv.Error, width: int) -> str:
+    def _reason(self, error: csv.Error, width: int, lines: Sequence[str]) -> str:
         """Return what is wrong with a row, and what to do."""
         text = str(error).rstrip(".")
         if "field limit" in text:
@@ -171,6 +171,8 @@ class _Table:
             text = "a carriage return inside a cell, which is no line end in this file"
         if width == 1 and isinstance(error, _Uneven):
             return f"{text}. {_ABOVE.format(rows=self.dialect.skip_rows + 1)}"
+        if "expected after" in text and any('\\"' in line for line in lines):
+            return f"{text}. If a backslash is before a quote inside a cell: data.format.quoting=backslash."
         return f"{text}. {_REPAIR}" if self.dialect.quoting == "minimal" else f"{text}."
 
 

@@ -12,7 +12,11 @@ from typing import Any
 from lstm_readout.errors import UserError, did_you_mean
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
-_QUOTING: dict[str, Any] = {"minimal": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
+_QUOTING: dict[str, dict[str, Any]] = {  # arguments of csv.reader
+    "minimal": {},
+    "backslash": {"escapechar": "\\", "doublequote": False},
+    "none": {"quoting": csv.QUOTE_NONE},
+}
 _ROLES = {"text", "label", "labels", "source", "target"}  # a first line with one of these cells names the columns
 _LINE_OF_EXCEL = re.compile(r'"?sep=(.)"?\s*')
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060\u00ad"))  # byte order marks, zero-width space, soft hyphen
@@ -25,8 +29,8 @@ class Format:
     Args:
         delimiter: ``comma``, ``tab``, ``semicolon``, ``pipe``, or one character. If given, a file of any name but those
             of json and parquet is a table.
-        quoting: ``minimal``: a cell may be in quotes, which are doubled inside of it; ``none``: a quote is an ordinary
-            character, and each line is a row.
+        quoting: ``minimal``: a cell may be in quotes, which are doubled inside of it; ``backslash``: a backslash is
+            before them instead; ``none``: a quote is an ordinary character, and each line is a row.
         header: whether the first line names the columns. Without a header their names are 0, 1, 2, ...
         skip_rows: number of lines above the header, or above the first row.
         encoding: such as ``cp1252``; ``auto``: UTF-8, or what a byte order mark says.
@@ -78,6 +82,7 @@ class Dialect:
 
     Attributes:
         sure: a user has said it, or the file shows it: a quoted cell may hold whole lines.
+        spaced: a quote may follow a blank after the delimiter; such blanks are dropped.
     """
 
     delimiter: str
@@ -85,10 +90,12 @@ class Dialect:
     header: bool = True
     skip_rows: int = 0
     sure: bool = False
+    spaced: bool = False
 
     def reader(self, lines: Any) -> Any:
         """Return a ``csv.reader``."""
-        return csv.reader(lines, delimiter=self.delimiter, quoting=_QUOTING[self.quoting], strict=True)
+        options = _QUOTING[self.quoting]
+        return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.spaced, strict=True, **options)
 
     def describe(self) -> dict[str, Any]:
         """Return plain values for the data report."""
@@ -116,7 +123,8 @@ def dialect_of(lines: Sequence[str], given: Format, usual: str) -> Dialect:
     if isinstance(header, str):
         header = _has_header(_rows(lines[skip:], delimiter)) if header == "auto" else header == "true"
     quoting = "minimal" if given.quoting == "auto" else given.quoting
-    return Dialect(delimiter, quoting, header, skip, sure=given.quoting != "auto")
+    spaced = quoting == "minimal" and _is_spaced(lines[skip:], delimiter)
+    return Dialect(delimiter, quoting, header, skip, sure=given.quoting != "auto", spaced=spaced)
 
 
 def plain_name(name: str) -> str:
@@ -124,11 +132,19 @@ def plain_name(name: str) -> str:
     return unicodedata.normalize("NFC", " ".join(name.translate(_INVISIBLE).split()))
 
 
-def _rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+def _rows(lines: Sequence[str], delimiter: str, spaced: bool = False) -> list[list[str]]:
     try:
-        return [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        return [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced) if row]
     except csv.Error:
         return []
+
+
+def _is_spaced(lines: Sequence[str], delimiter: str) -> bool:
+    """Return whether rows are even only if a quote may follow a blank."""
+    if not any(f'{delimiter} "' in line for line in lines):
+        return False
+    usual, spaced = (_rows(lines, delimiter, skips) for skips in (False, True))
+    return len({len(row) for row in usual}) > 1 == len({len(row) for row in spaced})
 
 
 def _delimiter(lines: Sequence[str], usual: str) -> str:

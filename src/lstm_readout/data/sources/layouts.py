@@ -63,7 +63,7 @@ def listed(source: Any, root: Path) -> list[Path]:
         raise UserError(f"data: '{source}' is not on this machine. Download it first, for example: curl -LO {source}")
     path = root / Path(source).expanduser()
     if path.is_dir() and not is_saved(path):
-        return _data_files(path) or [path]
+        return _of_one_split(_data_files(path)) or [path]
     if path.exists() or not any(character in str(source) for character in "*?["):
         return [path]
     above = Path(path.anchor) if Path(source).expanduser().is_absolute() else root
@@ -71,6 +71,17 @@ def listed(source: Any, root: Path) -> list[Path]:
     if not found:
         raise UserError(f"data: no file fits '{path}'. Correct the pattern, or name the files: data.files.train=[a,b].")
     return found
+
+
+def _of_one_split(files: list[Path]) -> list[Path]:
+    """Return the files of a folder; raise ``UserError`` if they are several splits, which would be read as one."""
+    found = {split for file in files for split in SPLITS if _name_of(file, False) in _NAMES[split]}
+    if len(found) > 1:
+        raise UserError(
+            f"data: '{files[0].parent}' has files of several splits ({', '.join(sorted(found))}). Name the folder in "
+            "data.path, or its files in data.files."
+        )
+    return files
 
 
 def is_saved(path: Path) -> bool:

@@ -39,17 +39,15 @@ def why_missing(names: Sequence[str], wanted: Mapping[str, str], role: str, head
     for number, row in enumerate(head[1:], 1):
         if {plain_name(name) for name in wanted.values()} <= {plain_name(cell) for cell in row}:
             return f"Line {number + 1} has them: skip what is above the header, data.format.skip_rows={number}."
-    say = f"Say which one is the {role}: data.columns.{role}=NAME."
+    alike = (name for name in names if plain_name(name).casefold() == plain_name(wanted[role]).casefold())
+    say = f"Say which one is the {role}: data.columns.{role}={next(alike, 'NAME')}."
     if not head:  # json or parquet
         return say
-    if any(_is_data(name) for name in names):
-        say += f" If the file has no header: data.format.header=false {numbers}."
-    return say if len(names) > 1 else f"{say} If another character separates the cells: data.format.delimiter=..."
-
-
-def _is_data(name: str) -> bool:
-    """Return whether a cell of the first line is hardly a name: a number, a sentence."""
-    return len(name.split()) > 2 or name[-1:] in set(".!?") or name.replace(".", "", 1).isdecimal()
+    if len(names) == 1:
+        return f"{say} If another character separates the cells: data.format.delimiter=..."
+    if all(name.isidentifier() for name in names):
+        return say
+    return f"{say} If the file has no header: data.format.header=false {numbers}."
 
 
 def _shown(cells: Sequence[str]) -> str:

@@ -44,8 +44,8 @@ def select_roles(
     for role, column in _columns_of(rows.column_names, rows.features, roles, columns, where, head).items():
         feature, is_label = rows.features[column], roles[role] == "label"
         made = [value if type(value) is str else _as_text(value, feature) for value in rows[column][:]]
-        if None in made or (is_label and not all(text and text.strip() for text in made)):
-            wrong = next(i for i, text in enumerate(made) if text is None or (is_label and not text.strip()))
+        if None in made or (is_label and not all(text and plain_name(text) for text in set(made))):
+            wrong = next(i for i, text in enumerate(made) if text is None or (is_label and not plain_name(text)))
             raise _unusable(made[wrong], rows[column][wrong], wrong + 1, role, column, where)
         texts[role] = made
     for text, labels in _aligned(roles):
@@ -90,7 +90,7 @@ def _role_rows(
         for role, (column, feature, is_label) in roles.items():
             value = row[column]
             text = value if type(value) is str else _as_text(value, feature)
-            if text is None or (is_label and not text.strip()):
+            if text is None or (is_label and not plain_name(text)):
                 raise _unusable(text, value, number, role, column, where)
             texts[role] = text
         for text, labels in aligned:
