@@ -13,7 +13,12 @@ class UserError(ValueError):
     """A mistake that the user can mend; the command line prints its text without a traceback.
 
     The text names what came, what was wanted and what to do.
+
+    Attributes:
+        began: whether a training had begun, so that its folder is worth keeping.
     """
+
+    began: bool = False
 
     def __init__(self, text: str) -> None:
         # A worker of torch's loader hands its error on as the text of a whole traceback

@@ -6,6 +6,7 @@ import gc
 import sys
 from importlib import import_module
 
+from lstm_readout.commands.streams import open_streams
 from lstm_readout.errors import did_you_mean
 
 _COMMANDS = {
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     if command not in _COMMANDS:
         print(f"error: there is no command '{command}'. {did_you_mean(command, _COMMANDS)}", file=sys.stderr)
         sys.exit(2)
+    open_streams(ends_with_reader=command not in ("train", "compare"))
     gc.disable()  # imports create a million permanent objects, which every collection would traverse
     module = import_module(f"lstm_readout.commands.{command}")
     gc.freeze()

@@ -51,7 +51,10 @@ def measure(
         if split not in data.columns:
             continue
         stage = _STAGES[split]
-        (measured,) = (trainer.validate if stage == "val" else trainer.test)(task, datamodule=data, verbose=False)
+        results = (trainer.validate if stage == "val" else trainer.test)(task, datamodule=data, verbose=False)
+        measured = results[0] if results else {}
+        if not measured:  # limit_test_batches=0
+            continue
         part = {key.split("/", 1)[1]: value for key, value in measured.items() if key.startswith(f"{stage}/")}
         part |= task.split_metrics(data, split, part)
         metrics |= {f"{stage}/{key}": value for key, value in part.items()}

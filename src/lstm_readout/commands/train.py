@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lstm_readout.commands.begin import TrainingRun, begin, write_configuration
 from lstm_readout.commands.conclude import conclude
@@ -24,12 +23,12 @@ from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.config.resumable import check_resumable
 from lstm_readout.config.run_folder import of_run
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.errors import UserError
 from lstm_readout.report.data_report import print_report, write_report
 from lstm_readout.report.run_files import write_loss_curve
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.callbacks.lr_finder import range_test
 from lstm_readout.training.callbacks.resume import Stopped
+from lstm_readout.training.library_errors import told_as
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +75,8 @@ def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -
     write_configuration(run, data)
     began = time.perf_counter()
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=run.last, weights_only=True)
-    except MisconfigurationException as error:  # from settings that depend on the data, for example its length
-        raise UserError(f"trainer: {error}") from error
+        with told_as("trainer", trainer):  # some settings depend on the data, for example on its length
+            trainer.fit(task, datamodule=data, ckpt_path=run.last, weights_only=True)
     except Stopped as stop:
         log.warning("%s. To resume: %s", stop, command_line("train", f"resume={run.folder}"))
         sys.exit(stop.exit_code)

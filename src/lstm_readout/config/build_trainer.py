@@ -6,36 +6,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning import Trainer
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lstm_readout.config.build import instantiate
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.errors import UserError
+from lstm_readout.training.library_errors import told_as
 
 
 def build_trainer(config: Mapping[str, Any], data: TextDataModule, *, progress_bar: bool) -> Trainer:
     """Return the Trainer of a training run, with its callbacks and loggers."""
-    callbacks = {name: node for name, node in config["callbacks"].items() if node is not None}
+    callbacks, loggers = (
+        {name: node for name, node in (config.get(group) or {}).items() if node is not None}
+        for group in ("callbacks", "logger")
+    )
+    progress_bar = progress_bar and config["trainer"].get("enable_progress_bar") is not False
     if not progress_bar:
         callbacks.pop("progress_bar", None)
-    if "validation" not in data.columns and "best" in callbacks:  # no metric to choose by: the last is the best
+    if not loggers:
+        callbacks.pop("learning_rate", None)  # it writes to the loggers
+    if not _validates(config, data):  # no metric to choose by: the last is the best
         callbacks.pop("early_stopping", None)
-        callbacks["best"] = callbacks["best"] | {"monitor": None}
-    return bare_trainer(
-        config,
-        callbacks=[instantiate(node) for node in callbacks.values()],
-        logger=[instantiate(node) for node in config["logger"].values() if node is not None] or False,
-        enable_progress_bar=progress_bar,
-    )
+        callbacks |= {"best": callbacks["best"] | {"monitor": None}} if "best" in callbacks else {}
+    with told_as("callbacks, logger"):
+        parts = [[instantiate(node) for node in nodes.values()] for nodes in (callbacks, loggers)]
+    return bare_trainer(config, callbacks=parts[0], logger=parts[1] or False, enable_progress_bar=progress_bar)
+
+
+def _validates(config: Mapping[str, Any], data: TextDataModule) -> bool:
+    return "validation" in data.columns and config["trainer"].get("limit_val_batches") != 0
 
 
 def bare_trainer(config: Mapping[str, Any], **options: Any) -> Trainer:
     """Return the Trainer that ``trainer`` describes; ``options`` of Lightning's Trainer replace its own."""
-    try:
-        return instantiate(
-            config["trainer"], **options, use_distributed_sampler=False
-        )  # the batches are already split by process
-    except UserError:
-        raise
-    except (MisconfigurationException, ValueError) as error:
-        raise UserError(f"trainer: {error}") from error
+    with told_as("trainer"):
+        # The batches are already split by process
+        return instantiate(config["trainer"], **options, use_distributed_sampler=False)

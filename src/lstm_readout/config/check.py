@@ -25,7 +25,7 @@ _MUST_BE_GIVEN = {
 
 def check_jobs(jobs: Sequence[DictConfig]) -> None:
     """Check all jobs of a sweep and list each fault once, even if several jobs share it."""
-    faults: dict[str, None] = {}
+    faults: dict[str, None] = dict.fromkeys(seed_faults(jobs[0]) if len(jobs) == 1 else ())
     for job in jobs:
         try:
             check_targets(job)
@@ -43,7 +43,12 @@ def check_targets(config: DictConfig) -> None:
             still be given (``???``) and interpolations that cannot be resolved.
     """
     faults: list[str] = []
-    faults.extend(_node_faults(_read_container(config, "", faults), ""))
+    values = _read_container(config, "", faults)
+    faults.extend(_node_faults(values, ""))
+    if not faults and isinstance(values.get("trainer"), dict):
+        from lstm_readout.config.trainer_options import trainer_faults  # imports Lightning
+
+        faults.extend(trainer_faults(values["trainer"]))
     if faults:
         raise UserError("\n".join(faults))
 
@@ -53,6 +58,20 @@ def check_values(values: dict[str, Any], path: str) -> None:
     faults = list(_node_faults(values, path))
     if faults:
         raise UserError("\n".join(faults))
+
+
+def check_job(config: DictConfig) -> None:
+    """Check a job of a sweep, when it is its turn."""
+    if faults := [*seed_faults(config)]:
+        raise UserError("\n".join(faults))
+    check_targets(config)
+
+
+def seed_faults(config: DictConfig) -> Iterator[str]:
+    """Yield a sentence for a seed that is none. In a sweep only its own job is refused."""
+    seed = 0 if OmegaConf.is_interpolation(config, "seed") else config.get("seed", 0)
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        yield f"seed: wanted a whole number from 0 to {2**32 - 1}, got {'null' if seed is None else seed}."
 
 
 def renamed(key: str, value: Any) -> str:

@@ -1,7 +1,7 @@
 """A command goes in; it runs as ``@hydra.main`` would run it, but its configuration is checked first.
 
-A user's mistake ends as ``error: ...`` on stderr with exit code 2. If the command line shows it, no folder is made;
-otherwise the run's log records it as well.
+A user's mistake ends as ``error: ...`` on stderr with exit code 2. A run that is refused before its first step
+leaves no folder; a job of a sweep leaves its log.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra._internal.utils import run_and_report
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lstm_readout.config.check import check_jobs, check_targets
+from lstm_readout.config.check import check_jobs
+from lstm_readout.config.job import guarded, refuse
 from lstm_readout.config.jobs import VERSION_BASE, as_hydra_reads, read_command_line
-from lstm_readout.config.run_log import close_log_files, write_to_log
-from lstm_readout.config.values import plain_values
-from lstm_readout.errors import UserError, printable
+from lstm_readout.errors import UserError
 
 
 def hydra_main(
@@ -49,50 +46,25 @@ def hydra_main(
     Raises:
         SystemExit: 2 after a user's mistake, 130 after an interrupt, else what Hydra exits with.
     """
-    job = _guarded(run, plain, options)
-    with _command_line(as_hydra_reads(sys.argv[1:] if arguments is None else arguments)):
+    failed: list[str] = []  # jobs of a sweep
+    job = guarded(run, plain, options, failed)
+    given, words = sys.argv, as_hydra_reads(sys.argv[1:] if arguments is None else arguments)
+    with _command_line(words):
         try:
-            line = read_command_line(sys.argv[1:], run=run, config_name=config_name, config_module=config_module)
+            line = read_command_line(words, run=run, config_name=config_name, config_module=config_module)
             check(line.jobs)
             if line.single is None:  # a sweep, or only printing
                 hydra.main(f"pkg://{config_module}", config_name, VERSION_BASE)(job)()
+                if failed:
+                    raise UserError(f"refused, of the jobs of this sweep: {', '.join(failed)}; their logs say why.")
             else:
+                sys.argv[1:1] = [config_name] if given[1:2] == [config_name] else []  # as further processes are started
                 run_and_report(functools.partial(line.single.run, config_name, job, []))
         except UserError as error:
             refuse(error)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
-
-
-def refuse(error: UserError) -> NoReturn:
-    """Print a user's mistake as one message and exit with 2."""
-    print("error: " + printable(str(error)).replace("\n", "\n       "), file=sys.stderr)
-    raise SystemExit(2) from None
-
-
-def _guarded(run: Callable[..., Any], plain: bool, options: dict[str, Any]) -> Callable[[DictConfig], Any]:
-    """Return the command as a Hydra job that also logs its errors: Hydra itself does not."""
-
-    @functools.wraps(run)
-    def job(config: DictConfig) -> Any:
-        try:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                check_targets(config)  # the sweeper may have drawn values that were not checked before
-            return run(plain_values(config) if plain else config, **options)
-        except UserError as error:
-            write_to_log(str(error), error, traceback=False)
-            refuse(error)  # SystemExit passes through Hydra, which would print the traceback of a UserError
-        except KeyboardInterrupt as error:
-            write_to_log("interrupted", error, traceback=False)
-            raise
-        except Exception as error:
-            write_to_log(f"{run.__name__} failed", error, traceback=True)
-            raise
-        finally:
-            close_log_files()
-
-    return job
 
 
 @contextlib.contextmanager

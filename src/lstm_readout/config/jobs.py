@@ -26,6 +26,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lstm_readout.config.compose import Composer, Loader, without_hydra
+from lstm_readout.config.job import Refused
+from lstm_readout.config.new_folder import NewFolder, check_writable
 from lstm_readout.config.sweep import first_values, jobs_of_sweep, refuse_values
 from lstm_readout.config.words import readable
 from lstm_readout.errors import UserError
@@ -45,6 +47,18 @@ class _ComposedHydra(Hydra):
         if with_log_configuration:
             configure_log(self.composed.hydra.hydra_logging, self.composed.hydra.verbose)
         return self.composed
+
+    def run(self, *arguments: Any, **options: Any) -> Any:
+        """Run it, and leave no folder if it is refused before its first step."""
+        folder = NewFolder(Path(self.composed.hydra.run.dir))
+        if self.composed.hydra.output_subdir is not None:
+            check_writable("hydra.run.dir", folder.folder)
+        try:
+            return super().run(*arguments, **options)
+        except Refused as refused:
+            if not refused.began and self.composed.hydra.output_subdir is not None:
+                folder.remove()
+            raise
 
 
 class _CommandLine(NamedTuple):
@@ -77,6 +91,7 @@ def read_command_line(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Hydra repeats them when it runs
             jobs = jobs_of_sweep(composer, hydra.composed, overrides)
+        check_writable("hydra.sweep.dir", Path(hydra.composed.hydra.sweep.dir))
         return _CommandLine([] if flags.cfg else jobs, None)
     refuse_values(overrides)
     return _CommandLine([], None) if flags.cfg else _CommandLine([without_hydra(hydra.composed)], hydra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _with_new_name(override: str) -> str:
 
 def _check_folder(arguments: list[str]) -> None:
     """Refuse a folder that contains a run: Hydra would overwrite its configuration before anything else."""
-    if value_of(arguments, "resume") is not None:
+    if value_of(arguments, "resume") is not None or os.environ.get("LOCAL_RANK", "0") != "0":  # a further process
         return
     folder, sweep = value_of(arguments, "hydra.run.dir"), value_of(arguments, "hydra.sweep.dir")
     if folder is not None and _holds_run(Path(folder)) and not _has_checkpoint(Path(folder)):

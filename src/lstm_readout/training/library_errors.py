@@ -1,0 +1,49 @@
+"""What a library refuses goes in; a ``UserError`` on one line comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from lstm_readout.errors import UserError
+
+_CHECK_VALUES = ("lightning.", "torch.optim.", "torchmetrics.")  # what these raise themselves is about a setting
+
+
+@contextlib.contextmanager
+def told_as(setting: str, trainer: Trainer | None = None) -> Iterator[None]:
+    """Raise what a library refuses as a ``UserError`` about ``setting``; an error of the computation passes.
+
+    Args:
+        setting: the key that the error is about.
+        trainer: knows whether the training has begun; the run's folder is kept if so.
+
+    Raises:
+        UserError: the error comes from Lightning, an optimizer or a metric themselves.
+    """
+    try:
+        yield
+    except UserError as error:
+        error.began = trainer is not None and trainer.global_step > 0
+        raise
+    except Exception as error:
+        if isinstance(error, MisconfigurationException) or _raised_in(error).startswith(_CHECK_VALUES):
+            refusal = UserError(f"{setting}: {on_one_line(error)}")
+            refusal.began = trainer is not None and trainer.global_step > 0
+            raise refusal from error
+        raise
+
+
+def on_one_line(error: BaseException) -> str:
+    """Return the text of an error without line breaks, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the name of the module that raised the error."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", ""))
