@@ -388,7 +388,7 @@ def test_flags_of_hydra_still_print(module: str, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("arguments", "log"), [("seed=2 hydra.run.dir=out", "out"), ("-m seed=2,3 hydra.sweep.dir=out", "out/0")]
+    ("arguments", "log"), [("seed=2 hydra.run.dir=out", ""), ("-m seed=2,3 hydra.sweep.dir=out", "out/0")]
 )
 def test_user_error_inside_the_run(module: str, capsys: pytest.CaptureFixture[str], arguments: str, log: str) -> None:
     def run(config: dict[str, Any]) -> None:
@@ -396,8 +396,12 @@ def test_user_error_inside_the_run(module: str, capsys: pytest.CaptureFixture[st
 
     assert exit_code(run, module, f"{arguments} hydra.job.name=train") == 2
     captured = capsys.readouterr()
-    assert captured.err == "error: seed 2 is bad\n       use 1\n"
+    assert captured.err.startswith("error: seed 2 is bad\n       use 1\n")
     assert "bad" not in captured.out
+    if not log:  # a run of its own leaves nothing
+        assert list(Path.cwd().iterdir()) == []
+        return
+    assert captured.err.endswith("error: refused, of the jobs of this sweep: 0, 1; their logs say why.\n")
     written = Path(log, "train.log").read_text(encoding="utf-8")
     assert "[ERROR] - seed 2 is bad" in written
     assert "Traceback" not in written

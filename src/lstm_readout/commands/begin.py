@@ -82,6 +82,8 @@ def write_configuration(run: TrainingRun, data: TextDataModule) -> None:
 def _check(config: dict[str, Any]) -> None:
     """Refuse settings that exclude each other, or that would fail only after the training."""
     effort_of(config)
+    if config.get("init_into") is not None and not config.get("init_from"):
+        raise UserError("init_into: no language model to take from. Name one: init_from=runs/generate/...")
     devices, strategy = config["trainer"]["devices"], config["trainer"]["strategy"]
     if HydraConfig.get().mode == RunMode.MULTIRUN and devices not in (1, "1") and strategy in ("auto", "ddp"):
         raise UserError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from lstm_readout.config.arguments import with_task_of_checkpoint
 from lstm_readout.config.build import instantiate
+from lstm_readout.config.device import usable_device
 from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.data.sources import Format, Inputs, read_inputs
 from lstm_readout.errors import UserError, printable
@@ -33,11 +34,11 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
     if output is not None and output.exists():
         raise UserError(f"output: '{output}' already exists. Name another file, or remove it first.")
     checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
-    texts = _texts(config, checkpoint)
+    device, texts = usable_device(config["device"]), _texts(config, checkpoint)
     _check_of_one_text(config, texts)
     options = {"int8": True} if config["int8"] else {}  # a pipeline of another project may not take it
     load = instantiate(config["pipeline"])
-    model: Pipeline = load(checkpoint, device=config["device"], **options)
+    model: Pipeline = load(checkpoint, device=device, **options)
     if isinstance(model, Translator):
         _tell_departures(model, checkpoint)
     if isinstance(model, Translator) and config.get("attention_map") is not None:

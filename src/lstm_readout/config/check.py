@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from lstm_readout.config.ranges import out_of_range
 from lstm_readout.config.settings import is_open
 from lstm_readout.config.signature import UNKNOWN, accepts, complaint, parameters_of
 from lstm_readout.config.values import plain_values
@@ -69,7 +70,9 @@ def check_job(config: DictConfig) -> None:
 
 def seed_faults(config: DictConfig) -> Iterator[str]:
     """Yield a sentence for a seed that is none. In a sweep only its own job is refused."""
-    seed = 0 if OmegaConf.is_interpolation(config, "seed") else config.get("seed", 0)
+    if OmegaConf.is_missing(config, "seed") or OmegaConf.is_interpolation(config, "seed"):
+        return
+    seed = config.get("seed", 0)
     if type(seed) is not int or not 0 <= seed < 2**32:
         yield f"seed: wanted a whole number from 0 to {2**32 - 1}, got {'null' if seed is None else seed}."
 
@@ -141,3 +144,5 @@ def _target_faults(node: dict[Any, Any], path: str) -> Iterator[str]:
             yield f"{where}: {parameters.target} takes no '{name}'. {did_you_mean(name, parameters.kinds)}"
         elif not accepts(kind, value):
             yield f"{where}: {complaint(kind, value, where)}"
+        elif fault := out_of_range(name, value):
+            yield f"{where}: {fault}"

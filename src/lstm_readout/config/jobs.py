@@ -51,8 +51,6 @@ class _ComposedHydra(Hydra):
     def run(self, *arguments: Any, **options: Any) -> Any:
         """Run it, and leave no folder if it is refused before its first step."""
         folder = NewFolder(Path(self.composed.hydra.run.dir))
-        if self.composed.hydra.output_subdir is not None:
-            check_writable("hydra.run.dir", folder.folder)
         try:
             return super().run(*arguments, **options)
         except Refused as refused:
@@ -94,6 +92,8 @@ def read_command_line(
         check_writable("hydra.sweep.dir", Path(hydra.composed.hydra.sweep.dir))
         return _CommandLine([] if flags.cfg else jobs, None)
     refuse_values(overrides)
+    if hydra.composed.hydra.output_subdir is not None:  # otherwise nothing is written there
+        check_writable("hydra.run.dir", Path(hydra.composed.hydra.run.dir))
     return _CommandLine([], None) if flags.cfg else _CommandLine([without_hydra(hydra.composed)], hydra)
 
 

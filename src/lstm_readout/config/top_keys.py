@@ -36,8 +36,8 @@ def top_key_faults(
         overrides: of the command line.
         defined: the keys of the files that may define some.
     """
-    missing = _missing(loader, config_name, config)
-    return [*_unknown(loader, config, overrides, defined), *missing, *_without_target(config)]
+    missing, switches = _missing(loader, config_name, config), _switches(loader, config_name, config)
+    return [*_unknown(loader, config, overrides, defined), *missing, *switches, *_without_target(config)]
 
 
 def _unknown(
@@ -69,7 +69,7 @@ def _unknown_key(key: str, choice: str | None, known: set[str]) -> str:
 def _missing(loader: ConfigLoaderImpl, config_name: str, config: DictConfig) -> Iterator[str]:
     """Yield a sentence for each key that the command line took out and the command cannot do without."""
     yield from (f"{key}: must be given, for example {key}=..." for key in _open(loader, config_name, config))
-    of_checkpoint = config.get("checkpoint") is not None  # it has a model and data of its own
+    of_checkpoint = isinstance(config.get("checkpoint"), str)  # it has a model and data of its own
     choices = {} if of_checkpoint else _defaults_of(loader, config_name)
     left = {*map(str, config)}  # also those that are ???
     for key in (*_keys_of(loader, config_name), *choices):
@@ -90,6 +90,16 @@ def _open(loader: ConfigLoaderImpl, config_name: str, config: DictConfig) -> Ite
             and config.get(key) is None
         ):
             yield key
+
+
+def _switches(loader: ConfigLoaderImpl, config_name: str, config: DictConfig) -> Iterator[str]:
+    """Yield a sentence for each key that is true or false, where something else was given."""
+    primary: Any = loader.repository.load_config(config_name)
+    values = plain_values(config, resolve=False)
+    for key, default in plain_values(primary.config, resolve=False).items():
+        value = values.get(key, default)
+        if type(default) is bool and type(value) is not bool and not str(value).startswith("${"):
+            yield f"{key}: wanted true or false, got {value}."
 
 
 def _without_target(config: DictConfig) -> Iterator[str]:

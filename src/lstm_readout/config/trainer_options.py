@@ -22,7 +22,6 @@ _SET_BY_THE_RUN = {
     "use_distributed_sampler": "Leave it out: the batches are already split by process.",
     "enable_checkpointing": "Leave it out: a run ends with its checkpoint.",
 }
-_LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "num_nodes": 1, "log_every_n_steps": 0}
 _NOT_TRIED = ("deterministic", "benchmark", "default_root_dir")  # they would hold beyond this check, or name the run
 
 
@@ -37,10 +36,9 @@ def trainer_faults(options: Mapping[str, Any]) -> Iterator[str]:
     for key, instead in _SET_BY_THE_RUN.items():
         if options.get(key) is not None:
             yield f"trainer.{key}: the run sets it. {instead}"
-    for key, least in _LEAST.items():
-        if type(value := options.get(key)) is int and value < least:
-            yield f"trainer.{key}: wanted {least} or more, got {value}."
-    left_out = {*_SET_BY_THE_RUN, *_LEAST, *_NOT_TRIED}
+    if options.get("val_check_interval") in (0, "0"):
+        yield "trainer.val_check_interval: wanted steps, a share of an epoch or a time, got 0."
+    left_out = {*_SET_BY_THE_RUN, *_NOT_TRIED}
     tried = {key: value for key, value in options.items() if key not in left_out and not key.startswith("_")}
     yield from _refusal({key: value for key, value in tried.items() if not _is_open(key, value)})
 
