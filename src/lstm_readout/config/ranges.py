@@ -16,7 +16,7 @@ _RANGES: dict[str, tuple[float, float]] = {
         ("lr", "weight_decay", "adversarial", "patience", "num_workers", "gradient_clip_val"), (0, math.inf)
     ),
     **dict.fromkeys(("min_epochs", "min_steps", "log_every_n_steps"), (0, math.inf)),
-    **dict.fromkeys(("accumulate_grad_batches", "check_val_every_n_epoch", "num_nodes", "every"), (1, math.inf)),
+    **dict.fromkeys(("accumulate_grad_batches", "check_val_every_n_epoch", "num_nodes"), (1, math.inf)),
     **dict.fromkeys(("max_tokens", "shuffle_buffer", "fit_rows"), (1, math.inf)),
     "num_sanity_val_steps": (-1, math.inf),
 }
