@@ -5,9 +5,11 @@ What Hydra would refuse with a long text or a traceback is raised here as a ``Us
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lstm_readout.config.compose import Composer, Loader, without_hydra
-from lstm_readout.config.job import Refused
-from lstm_readout.config.new_folder import NewFolder, check_writable
+from lstm_readout.config.new_folder import check_writable
 from lstm_readout.config.sweep import first_values, jobs_of_sweep, refuse_values
 from lstm_readout.config.words import readable
 from lstm_readout.errors import UserError
@@ -42,21 +43,17 @@ class _ComposedHydra(Hydra):
         super().__init__(task_name, loader)
         self.composed = DictConfig({})
 
+    @property
+    def folder(self) -> Path | None:
+        """Return where the run writes; None for a command without a folder of its own."""
+        own = self.composed.hydra.output_subdir is not None
+        return Path(self.composed.hydra.run.dir) if own else None
+
     def compose_config(self, *arguments: Any, with_log_configuration: bool = False, **options: Any) -> DictConfig:
         """Return it instead of composing it again."""
         if with_log_configuration:
             configure_log(self.composed.hydra.hydra_logging, self.composed.hydra.verbose)
         return self.composed
-
-    def run(self, *arguments: Any, **options: Any) -> Any:
-        """Run it, and leave no folder if it is refused before its first step."""
-        folder = NewFolder(Path(self.composed.hydra.run.dir))
-        try:
-            return super().run(*arguments, **options)
-        except Refused as refused:
-            if not refused.began and self.composed.hydra.output_subdir is not None:
-                folder.remove()
-            raise
 
 
 class _CommandLine(NamedTuple):
@@ -92,8 +89,8 @@ def read_command_line(
         check_writable("hydra.sweep.dir", Path(hydra.composed.hydra.sweep.dir))
         return _CommandLine([] if flags.cfg else jobs, None)
     refuse_values(overrides)
-    if hydra.composed.hydra.output_subdir is not None:  # otherwise nothing is written there
-        check_writable("hydra.run.dir", Path(hydra.composed.hydra.run.dir))
+    if hydra.folder is not None:
+        check_writable("hydra.run.dir", hydra.folder)
     return _CommandLine([], None) if flags.cfg else _CommandLine([without_hydra(hydra.composed)], hydra)
 
 
@@ -123,3 +120,14 @@ def _search_path(flags: Namespace, calling: tuple[str | None, str | None], confi
             raise UserError(f"--config-dir: there is no folder '{flags.config_dir}'.")
         path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
     return path
+
+
+@contextlib.contextmanager
+def command_line(arguments: list[str]) -> Iterator[None]:
+    """Let Hydra read these arguments instead of the process's own."""
+    before = sys.argv
+    sys.argv = [before[0], *arguments]  # where hydra.main reads them
+    try:
+        yield
+    finally:
+        sys.argv = before

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+from lstm_readout.config.refuse import Refused
 from lstm_readout.errors import UserError
 
 
@@ -22,14 +24,24 @@ def check_writable(setting: str, folder: Path) -> None:
 class NewFolder:
     """Remember what a folder holds, and which of its parents exist."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._before = {*folder.iterdir()} if folder.is_dir() else None
-        self._new_parents = [parent for parent in folder.parents if not parent.exists()]
+        self._before = {*folder.iterdir()} if folder is not None and folder.is_dir() else None
+        self._new_parents = [parent for parent in folder.parents if not parent.exists()] if folder else []
+
+    @contextlib.contextmanager
+    def removed_after_refusal(self) -> Iterator[None]:
+        """Leave nothing where a run is refused before its first step."""
+        try:
+            yield
+        except Refused as refused:
+            if not refused.began:
+                self.remove()
+            raise
 
     def remove(self) -> None:
         """Remove what is new, unless a checkpoint is among it: then there is something to keep."""
-        if not self.folder.is_dir() or next(self.folder.rglob("*.ckpt"), None) is not None:
+        if self.folder is None or not self.folder.is_dir() or next(self.folder.rglob("*.ckpt"), None) is not None:
             return
         for path in self.folder.iterdir():
             if self._before is None or path not in self._before:
