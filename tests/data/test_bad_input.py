@@ -555,9 +555,8 @@ CASES: dict[str, Case] = {
     "too few rows": Case(
         {"a.csv": "text,label\na,pos\nb,neg\n"},
         "data.path={folder}/a.csv",
-        "data.columns.label: each of the 2 rows of files has a label of its own, so that none can be held out. If that "
-        "column is text, name that of the labels: data.columns.label=NAME. Otherwise add rows, or set "
-        "data.validation=0.",
+        "data: files has 2 row(s), each with a label of its own: too few to hold out a validation split. Give it more "
+        "rows, or set data.validation=0.",
     ),
     "a short document": one(
         "a.txt",
@@ -586,6 +585,12 @@ CASES: dict[str, Case] = {
         "a.csv", ROWS, "tokenizer.vocab_size: wanted 4 or more for word, got 3…", "tokenizer.vocab_size=3"
     ),
     "text without a word": one("a.txt", " \n" * 20, "tokenizer…no word token…", "task=generate"),
+    "a text for a label": Case(
+        {"a.csv": "text,label\n" + "".join(f"x,text {i}\n" for i in range(100))},
+        "data.path={folder}/a.csv",
+        "data.columns.label: each of the 100 rows of files has a label of its own, so that none can be held out. If "
+        "that column is text, name that of the labels: data.columns.label=NAME. Otherwise set data.validation=0.",
+    ),
     "as many labels as rows": one(
         "a.csv",
         "text,label\n" + "".join(f"x,text {i}\n" for i in range(10_000)),

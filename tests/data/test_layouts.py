@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from lstm_readout.data.batches import ClassifyBatch
 from lstm_readout.data.module import TextDataModule
-from lstm_readout.data.sources import find_files, read_files, stream_files
+from lstm_readout.data.sources import find_files, read_files, stream_files, unread_files
 from lstm_readout.errors import UserError
 
 HEADER = "text,label\n"
@@ -59,6 +59,15 @@ def test_shards_are_one_split(below: str, tmp_path: Path) -> None:
     shards = {f"{below}train-{i:05}-of-00003.csv": table(f"a{i}", f"b{i}") for i in range(3)}
     write(tmp_path, {**shards, "README.md": "# Rows"})
     assert texts_of(find_files(tmp_path)) == {"train": ["a0", "b0", "a1", "b1", "a2", "b2"]}
+
+
+def test_what_belongs_to_no_split_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {name: table("a", "b") for name in ("train.csv", "dev.csv", "unlabelled.csv", "README.txt")})
+    found = find_files(tmp_path)
+    assert set(found) == {"train", "validation"}
+    assert unread_files(tmp_path, found) == ["unlabelled.csv"]
+    assert unread_files(tmp_path, find_files(tmp_path, exact=True)) == ["dev.csv", "unlabelled.csv"]
+    assert unread_files(tmp_path / "train.csv", find_files(tmp_path / "train.csv")) == []
 
 
 def test_a_missing_shard_is_told(tmp_path: Path) -> None:

@@ -57,6 +57,14 @@ def test_many_files_are_summed(tmp_path: Path) -> None:
     assert told[0] == "train: 5 files (0.csv, 1.csv, 2.csv, ...): 20 rows; commas; not read: 5 (blank)"
 
 
+def test_a_file_of_no_split_is_told(tmp_path: Path) -> None:
+    for name in ("train.csv", "val.csv", "more.csv"):
+        (tmp_path / name).write_text("text,label\n" + rows())
+    told = list(sentences(module(tmp_path, test=0).report["sources"]))
+    assert told[2] == "not read, because no split has this name: more.csv"
+    assert [line.partition(":")[0] for line in told[:2]] == ["train", "validation"]
+
+
 def test_labels_that_count_as_others_are_shown_with_what_cannot_be_seen(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\na,pos\xa0\n" + rows(), encoding="utf-8")
     assert r"label 'pos\xa0' counts as 'pos' (1 rows)" in sentences(module(tmp_path / "a.csv").report["sources"])

@@ -30,6 +30,7 @@ from lstm_readout.data.sources import (
     select_roles_of,
     stream_files,
     stream_hub,
+    unread_files,
 )
 from lstm_readout.data.synthetic import sample
 from lstm_readout.errors import UserError, did_you_mean
@@ -123,7 +124,7 @@ class Corpus:
             if split in SPLITS
         }
         self.check(splits)
-        sources: dict[str, Any] = {"files": {split: [part.describe() for part in parts[split]] for split in splits}}
+        sources = self._sources({split: parts[split] for split in splits})
         if self.label is not None:
             splits, sources["labels"] = with_plain_labels(splits, self.label, self.labels)
         holdout = Holdout(self.shares, self.holdout, self.seed, self.label, self.name)
@@ -163,7 +164,14 @@ class Corpus:
             for split, some in parts.items()
             if split in SPLITS
         }
-        return streams, {"files": {split: [part.describe() for part in parts[split]] for split in streams}}
+        return streams, self._sources({split: parts[split] for split in streams})
+
+    def _sources(self, parts: Mapping[str, Sequence[Part]]) -> dict[str, Any]:
+        """Return which files were read, and what in the same folder was not."""
+        sources: dict[str, Any] = {"files": {split: [one.describe() for one in some] for split, some in parts.items()}}
+        if self.path is not None and not any(self.files.values()):
+            sources["unread"] = unread_files(Path(self.path).expanduser(), self._found(self.path))
+        return sources
 
     def _selected(self, part: Part[Dataset], split: str, several: bool) -> Dataset:
         return select_roles(part.rows, self.roles, self.columns, self._where(part, split, several), part.head)

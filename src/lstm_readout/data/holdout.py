@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from lstm_readout.errors import UserError
 
+_FEW = 50  # rows that are hardly a corpus
 HOLDOUTS = ("stratified", "random", "last")
 
 
@@ -69,11 +70,16 @@ class Holdout(NamedTuple):
         if self.how != "stratified" or self.label is None:
             return np.sort(order[-number:])
         labels = rows[self.label][:]
+        if len(set(labels)) == len(labels) < _FEW:
+            raise UserError(
+                f"data: {self.name} has {len(labels)} row(s), each with a label of its own: too few to hold out a "
+                f"{split} split. Give it more rows, or set data.{split}=0."
+            )
         if len(set(labels)) == len(labels):
             raise UserError(
                 f"data.columns.{self.label}: each of the {len(labels):,} rows of {self.name} has a label of its own, "
                 f"so that none can be held out. If that column is text, name that of the labels: "
-                f"data.columns.{self.label}=NAME. Otherwise add rows, or set data.{split}=0."
+                f"data.columns.{self.label}=NAME. Otherwise set data.{split}=0."
             )
         return np.sort(_of_each(labels, order, number))
 

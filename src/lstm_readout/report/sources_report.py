@@ -18,6 +18,9 @@ def sentences(sources: Mapping[str, Any]) -> Iterator[str]:
     """Yield one line per split and per fact."""
     for split, files in sources.get("files", {}).items():
         yield f"{split}: {_files(files)}"
+    if unread := sources.get("unread"):
+        more = ", ..." * (len(unread) > _MOST_FILES)
+        yield f"not read, because no split has this name: {', '.join(unread[:_MOST_FILES])}{more}"
     for split, held in sources.get("held_out", {}).items():
         of = f" of {held['of']:,} rows" if held["of"] is not None else ""
         yield f"{split}: held out of train{of}, {_HELD_OUT[held['how']]}"

@@ -20,7 +20,7 @@ from lstm_readout.data.sources.files import (
 )
 from lstm_readout.data.sources.hub import read_hub, stream_hub
 from lstm_readout.data.sources.inputs import Inputs, read_inputs
-from lstm_readout.data.sources.layouts import SPLITS, find_files, listed
+from lstm_readout.data.sources.layouts import SPLITS, find_files, listed, unread_files
 from lstm_readout.data.sources.part import Part
 from lstm_readout.data.sources.roles import select_roles, select_roles_of
 from lstm_readout.data.sources.row_stream import RowStream, chained
@@ -44,6 +44,7 @@ __all__ = [
     "select_roles_of",
     "stream_files",
     "stream_hub",
+    "unread_files",
 ]
 
 datasets.disable_progress_bars()  # a split is read in seconds; the log gives its size

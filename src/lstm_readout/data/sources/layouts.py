@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,26 @@ def find_files(path: str | Path, alone: str = "train", *, exact: bool = False) -
         return {alone: str(path)}
     if not folder.is_dir():
         if not folder.exists() and not folder.is_symlink():
-            raise UserError(f"data.path: no such file: '{folder}'. Give a {FORMATS} file, or a folder.")
+            where = "" if folder.is_absolute() else f" in '{Path.cwd()}'"
+            raise UserError(f"data.path: no such file: '{folder}'{where}. Give a {FORMATS} file, or a folder.")
         return {alone: str(folder)}
     try:
         return _splits_of(folder, alone, exact)
     except PermissionError as error:
         raise not_allowed(folder) from error
+
+
+def unread_files(path: Path, found: Mapping[str, Any]) -> list[str]:
+    """Return the names of tables (or of texts, if there are no tables) in a folder that belong to no split.
+
+    Args:
+        path: of the folder; a file has none beside it.
+        found: as ``find_files`` returns it.
+    """
+    used = {str(file) for given in found.values() for file in (given if isinstance(given, list) else [given])}
+    if not path.is_dir() or str(path) in used:
+        return []
+    return [file.name for file in _data_files(path) if str(file) not in used]
 
 
 def listed(source: Any, root: Path) -> list[Path]:
@@ -105,10 +119,9 @@ def _splits_of(folder: Path, alone: str, exact: bool) -> dict[str, Any]:
         return {split: str(folder / name) for split in SPLITS for name in splits if name in names[split]}
     if is_saved(folder):
         return {alone: str(folder)}
-    within = folder / "data" if not exact and (folder / "data").is_dir() else folder
-    found = {split: _of_split(within, names[split], exact) for split in SPLITS}
-    if not any(found.values()) and within != folder:
-        found = {split: _of_split(folder, names[split], exact) for split in SPLITS}
+    found = {split: _of_split(folder, names[split], exact) for split in SPLITS}
+    if not any(found.values()) and not exact and (folder / "data").is_dir():
+        found = {split: _of_split(folder / "data", names[split], exact) for split in SPLITS}
     for split, files in found.items():
         if len(files) > 1 and not _are_shards(files):
             told = ", ".join(file.name for file in files)
