@@ -27,7 +27,7 @@ from lstm_readout.report.data_report import print_report, write_report
 from lstm_readout.report.run_files import write_loss_curve
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.callbacks.lr_finder import range_test
-from lstm_readout.training.callbacks.resume import Stopped
+from lstm_readout.training.callbacks.resume import Stopped, continuing
 from lstm_readout.training.library_errors import told_as
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -
     write_configuration(run, data)
     began = time.perf_counter()
     try:
-        with told_as("trainer", trainer):  # some settings depend on the data, for example on its length
+        with told_as("trainer", trainer), continuing(run.last):  # some settings depend on the data, such as its length
             trainer.fit(task, datamodule=data, ckpt_path=run.last, weights_only=True)
     except Stopped as stop:
         log.warning("%s. To resume: %s", stop, command_line("train", f"resume={run.folder}"))

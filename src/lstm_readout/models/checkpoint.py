@@ -25,6 +25,7 @@ _KINDS: Kinds = {"format": (int,), "task": (str,), "model": (dict,), "vocabulary
 _CONFIG_KINDS: Kinds = {
     **dict.fromkeys(("data", "task", "trainer", "rows", "machine", "vectors", "init_from"), (dict, NOTHING)),
     "seed": (int, NOTHING),
+    "settings": (dict, str, NOTHING),
 }
 _TASK_KINDS: Kinds = {"beam_size": (int, NOTHING), "length_penalty": (float, int, NOTHING)}
 RENAMED = {"data.stream": "data.carry_state"}  # configuration keys of earlier versions -> their names now

@@ -4,10 +4,13 @@ rate, and a graceful stop.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
 import signal
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,8 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.distributed import all_gather_object
 
+from lstm_readout.errors import UserError
 from lstm_readout.training.callbacks.last_checkpoint import between_steps, save_last
 
 log = logging.getLogger(__name__)
@@ -40,7 +46,14 @@ class RandomState(Callback):
         checkpoint["random_state"], checkpoint["random_state_of_others"] = states[0], states[1:]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the state until training starts: building the loaders draws numbers."""
+        """Keep the state until training starts: building the loaders draws numbers.
+
+        Raises:
+            UserError: the checkpoint holds weights alone, from which training would silently begin anew.
+        """
+        missing = [key for key in ("loops", "optimizer_states") if not checkpoint.get(key)]
+        if missing and trainer.state.fn == TrainerFn.FITTING:
+            raise UserError(f"resume: the checkpoint has no {' and no '.join(missing)} to continue. Start a new run.")
         states = [checkpoint.get("random_state"), *checkpoint.get("random_state_of_others", [])]
         self._loaded = states[trainer.global_rank] if trainer.global_rank < len(states) else None
 
@@ -49,6 +62,28 @@ class RandomState(Callback):
         if self._loaded is not None:
             _set_random_state(self._loaded)
         self._loaded = None
+
+
+@contextlib.contextmanager
+def continuing(path: Path | None) -> Iterator[None]:
+    """Raise as ``UserError`` what fails because the checkpoint that training continues from is not whole.
+
+    Args:
+        path: of the checkpoint; None: training begins anew.
+    """
+    try:
+        yield
+    except (UserError, MisconfigurationException):
+        raise
+    except Exception as error:
+        steps = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+        if path is None or ("_run_stage" in steps and _set_random_state.__name__ not in steps):
+            raise  # training itself failed
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"resume: cannot continue from '{path}': {type(error).__name__}: {reason[:200]}. "
+            "It is not whole, or not of this version. Start a new run."
+        ) from error
 
 
 def _random_state() -> dict[str, Any]:
