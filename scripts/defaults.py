@@ -45,7 +45,7 @@ def classification(name: str, suffix: str) -> Corpus:
         for split, most in (("train", rows), ("test", MOST_TEST_ROWS)):
             table = load_dataset(kind, data_files=str(data / name / f"{split}.{suffix}"), split="train")
             table.select(range(min(len(table), most or len(table)))).to_parquet(folder / f"{split}.parquet")
-        return ["data=files", f"data.path='{folder}'"]
+        return ["data=files", f"data.path='{folder}'", "data.holdout=random"]  # as the published runs
 
     return Corpus("classify", "test/accuracy", ("baseline/ngram_accuracy",), prepare)
 

@@ -228,7 +228,8 @@ CASES: dict[str, Case] = {
     "csv: a column named twice": one(
         "a.csv",
         "text,label,text\na,b,c\n",
-        "data: '{folder}/a.csv' has more than one column 'text'. Rename or remove one.",
+        "data: '{folder}/a.csv' has more than one column 'text'. Rename or remove one. If they are data, the file "
+        "has no header: data.format.header=false.",
     ),
     "jsonl: a broken line": one(
         "a.jsonl",
@@ -353,6 +354,9 @@ CASES: dict[str, Case] = {
             ("xz", "a.csv.gz", lzma.compress(ROWS.encode()), "xz -dc"),
         )
     },
+    "a spreadsheet": one(
+        "a.xlsx", as_zip(ROWS), "data: '{folder}/a.xlsx' is a spreadsheet. Save it as csv (UTF-8) first."
+    ),
     **{
         f"{kind} in a gzip": one(
             "a.csv.gz",

@@ -93,7 +93,9 @@ class _Table:
                 if row and not names:
                     header = row if self.dialect.header else []
                     names = _names(header) or [str(i) for i in range(len(row))]
-                    refuse_twins(names, self.path)
+                    refuse_twins(
+                        names, self.path, " If they are data, the file has no header: data.format.header=false."
+                    )
                     yield names
                 if reason := _no_row(row, header, len(names)):
                     dropped[reason] += len(lines.taken)

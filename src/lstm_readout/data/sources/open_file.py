@@ -15,6 +15,7 @@ from lstm_readout.tokenizer.unpack import Unpacked
 
 FORMATS = "csv, tsv, json(l), parquet or txt"  # a file of any other kind is read as txt
 GZIP = b"\x1f\x8b"
+_SPREADSHEETS = {".xlsx", ".xlsm", ".ods", ".numbers"}
 # (offset, bytes) by which a kind of file is recognised: what it is, the command that unpacks it to stdout
 PACKED = {
     (0, GZIP): ("gzip", "gzip -dc"),
@@ -108,6 +109,8 @@ def _head(file: BinaryIO, path: Path) -> bytes:
 def _refuse_packed(head: bytes, path: Path, within: str = "") -> None:
     for (offset, signature), (kind, command) in PACKED.items():
         if head[offset:].startswith(signature):
+            if path.suffix.lower() in _SPREADSHEETS:
+                raise UserError(f"data: '{path}' is a spreadsheet. Save it as csv (UTF-8) first.")
             rename = f"Rename it to '{path.name}.gz', or unpack" if kind == "gzip" and not within else "Unpack"
             unpack = "gzip -dc" if within else command
             raise UserError(f"data: '{path}' is {within}{kind}. {rename} it first: {unpack} {quoted(path)} > NEW_FILE")

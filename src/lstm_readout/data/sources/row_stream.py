@@ -50,8 +50,8 @@ def _chained_rows(streams: Sequence[RowStream], names: Sequence[str]) -> Iterato
     return chain.from_iterable(stream.open(names) for stream in streams)
 
 
-def refuse_twins(names: Sequence[str], path: Path) -> None:
-    """Raise ``UserError`` if two columns have the same name."""
+def refuse_twins(names: Sequence[str], path: Path, otherwise: str = "") -> None:
+    """Raise ``UserError`` if two columns have the same name; ``otherwise`` ends its message."""
     twice = ", ".join(sorted({f"'{name}'" for name in names if list(names).count(name) > 1}))
     if twice:
-        raise UserError(f"data: '{path}' has more than one column {twice}. Rename or remove one.")
+        raise UserError(f"data: '{path}' has more than one column {twice}. Rename or remove one.{otherwise}")
