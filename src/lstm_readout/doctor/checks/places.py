@@ -64,8 +64,8 @@ def _without_gradient(examination: Examination, rows: Rows) -> list[int] | None:
     waiting = list(range(rows.ids.shape[1]))
     for seed in range(_ROUNDS):
         tokens = _tokens(examination, rows, waiting, seed)
-        read = _tokens_with_gradient(examination, rows._replace(ids=tokens), tables)
-        text = tokens[0].tolist()
+        found = _rows_with_gradient(examination, rows._replace(ids=tokens), tables)
+        read, text = set().union(*(some for _, some in found)), tokens[0].tolist()
         waiting = [place for place in waiting if text.count(text[place]) > 1 or text[place] not in read]
         if not waiting:
             break
@@ -78,7 +78,7 @@ def _embeddings(examination: Examination, rows: Rows) -> list[Tensor]:
     tables = [table for table in examination.subject.tensors() if table.dim() > 1 and len(table) > most]
     for token in examination.vocabulary[-_TRIED:].tolist():  # one of them may be a padding_idx
         one = rows._replace(ids=torch.full_like(rows.ids, token))
-        found = [table for table in tables if _tokens_with_gradient(examination, one, [table]) == {token}]
+        found = [table for table, read in _rows_with_gradient(examination, one, tables) if read == {token}]
         if found:
             return found
     return []
@@ -96,9 +96,11 @@ def _tokens(examination: Examination, rows: Rows, waiting: list[int], seed: int)
     return text.expand(rows.ids.shape).contiguous()
 
 
-def _tokens_with_gradient(examination: Examination, rows: Rows, tables: list[Tensor]) -> set[int]:
-    """Return the tokens whose row of a table has a gradient of the last prediction."""
+def _rows_with_gradient(examination: Examination, rows: Rows, tables: list[Tensor]) -> list[tuple[Tensor, set[int]]]:
+    """Return for each table which of its rows have a gradient of the last prediction."""
     last = rows.ids.shape[1] - 1
-    gradients = examination.subject.gradients(rows, tables, slice(last, last + 1)).values()
-    found = [gradient.flatten(1).any(1).nonzero() for gradient in gradients if gradient is not None]
-    return set(torch.cat(found).flatten().tolist()) if found else set()
+    gradients = examination.subject.gradients(rows, tables, slice(last, last + 1))
+    return [
+        (table, set() if found is None else set(found.flatten(1).any(1).nonzero().flatten().tolist()))
+        for table, found in gradients.items()
+    ]
