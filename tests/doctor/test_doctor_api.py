@@ -263,6 +263,7 @@ class OneScore(modules.LastState):
 def test_one_score_a_row_is_asked_for_as_such():
     report = doctor.check(OneScore(), ids(), LENGTHS)
     assert report.failed == ["batch_size"]
+    assert report.result("logits").difference == "(5,)"
     assert report.result("batch_size").difference == "the logits have the shape (), wanted (1,)"
 
 

@@ -56,7 +56,7 @@ class Subject:
         self.call, self.each_step = call, each_step
         self.dtype = torch.float32
         self._classes: int | None = None
-        self._one_score = False  # the logits of a row are one number: (B,)
+        self.one_score = False  # the logits of a row are one number: (B,)
         self._kept = [(part, part.training, *_kept(part)) for part in self.module.modules()]
         self._weights = [] if self.copied else _values(self.module)
 
@@ -225,10 +225,10 @@ class Subject:
     def _checked(self, logits: Tensor, rows: Rows) -> Tensor:
         batch, steps = len(rows.ids), int(rows.lengths.max())
         if self._classes is None:
-            self._one_score = not self.each_step and tuple(logits.shape) == (batch,)
+            self.one_score = not self.each_step and tuple(logits.shape) == (batch,)
         wanted = f"({batch},{f' {steps},' if self.each_step else ''} {self._classes or 'classes'})"
         given = tuple(logits.shape)
-        if self._one_score:
+        if self.one_score:
             wanted, logits = f"({batch},)", logits.unsqueeze(-1)
         fits = logits.dim() == (3 if self.each_step else 2) and logits.shape[0] == batch
         fits = fits and logits.shape[-1] == (self._classes or logits.shape[-1])

@@ -16,7 +16,8 @@ def _logits(examination: Examination) -> Verdict:
     bad = int((~examination.scores.isfinite()).sum())
     if bad:
         return failed(f"{bad} of {examination.scores.numel()} scores are not finite")
-    return passed(f"{tuple(examination.logits.shape)}")
+    shape = tuple(examination.logits.shape)
+    return passed(f"{shape[:1] if examination.subject.one_score else shape}")
 
 
 def _random(examination: Examination) -> Verdict:
