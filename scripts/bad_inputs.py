@@ -63,6 +63,12 @@ def read_lines(path: Path = LINES) -> Iterator[tuple[str, bool]]:
             yield line.removeprefix("ok "), not line.startswith("ok ")
 
 
+def words_of(line: str) -> list[str]:
+    """Return the words of a command line, with those that keep it small."""
+    command, *words = shlex.split(line)
+    return [command, *shlex.split(ALWAYS.get(command, "")), *words]
+
+
 def prepare(folder: Path) -> None:
     """Write what the command lines name: data, a run of each task, and files that are none."""
     rows = [f"{word} film,{label}" for word in ("good", "fine", "bright") for label in ("pos",)]
@@ -112,10 +118,8 @@ def _in_child(line: str, folder: Path, told: Path) -> int:
     with Path(os.devnull).open("r+") as nothing, told.open("w") as file:
         for stream, target in enumerate((nothing, nothing, file)):
             os.dup2(target.fileno(), stream)
-        command, *words = shlex.split(line)
         try:
-            arguments = [command, *shlex.split(ALWAYS.get(command, "")), *words]
-            sys.argv = ["lstm-readout", *arguments]
+            sys.argv = ["lstm-readout", *words_of(line)]
             cli.main()
         except SystemExit as stop:
             return stop.code if isinstance(stop.code, int) else int(stop.code is not None)

@@ -95,6 +95,34 @@ def test_an_unknown_value_of_baselines_is_refused_before_training(capsys):
     assert capsys.readouterr().err == "error: baselines: got 'fulll'. Did you mean 'full'? Valid: fast, full, off.\n"
 
 
+def test_a_run_does_without_callbacks_loggers_validation_and_test():
+    limits = ["trainer.limit_val_batches=0", "trainer.limit_test_batches=0", "trainer.limit_train_batches=2"]
+    main(["~callbacks", "~logger", *limits, *SMALL, "hydra.run.dir=bare", "baselines=off"])
+    metrics = json.loads(Path("bare/metrics.json").read_text())
+    assert metrics["parameters"] > 0
+    assert not any(key.startswith(("val/", "test/")) for key in metrics)
+
+
+@pytest.mark.parametrize(
+    "word", ["trainer.val_check_interval=100", "optimizer.betas=[1,2]", "tokenizer.vocab_size=3", "seed=-1"]
+)
+def test_a_refused_run_leaves_no_folder(word, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([word, *SMALL])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("error: ") == 1
+    assert not Path("runs").exists()
+
+
+def test_a_sweep_goes_on_after_a_refused_job(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["-m", "tokenizer.vocab_size=3,100", "hydra.sweep.dir=s", "trainer.limit_train_batches=2", *SMALL])
+    assert stop.value.code == 2
+    assert "error: refused, of the jobs of this sweep: 0; their logs say why." in capsys.readouterr().err
+    assert "vocab_size" in Path("s/0/train.log").read_text()
+    assert Path("s/1/metrics.json").is_file()
+
+
 def test_runs_do_not_overwrite_each_other():
     for _ in range(2):
         main(["debug=limited", *SMALL])

@@ -100,8 +100,15 @@ def _description(config: dict[str, Any], task: Task) -> dict[str, Any]:
     recipe |= {"model": task.model.arguments, "data": config.get("data") or task.config.get("data")}
     recipe |= {key: config[key] for key in ("task", "trainer", "split", "int8", "ensemble")}
     if config["ensemble"]:  # a path means nothing on another machine
-        recipe["ensemble"] = [sha256(Path(path).read_bytes()).hexdigest() for path in listed(config["ensemble"])]
+        recipe["ensemble"] = [_hash_of(path) for path in listed(config["ensemble"])]
     return recipe
+
+
+def _hash_of(path: str | Path) -> str:
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"ensemble: cannot read '{path}': {error.strerror}.") from error
 
 
 def _join(task: Task, data: TextDataModule, paths: Sequence[str]) -> None:

@@ -50,6 +50,8 @@ def measure(
     for split in splits:
         if split not in data.columns:
             continue
+        if split not in _STAGES:
+            raise UserError(f"split: {split} is not measured. Valid: {', '.join(_STAGES)}.")
         stage = _STAGES[split]
         results = (trainer.validate if stage == "val" else trainer.test)(task, datamodule=data, verbose=False)
         measured = results[0] if results else {}

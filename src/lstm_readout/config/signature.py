@@ -61,9 +61,21 @@ def parameters_of(path: str) -> Parameters:
     if isinstance(target, type):
         function = target.__init__ if target.__init__ is not object.__init__ else target.__new__
     parameters = _parameters(name, signature, getattr(inspect.unwrap(function), "__globals__", {}))
+    if parameters.others is Any and isinstance(target, type):
+        parameters = _with_those_of_base(parameters, target)
     choices = getattr(target, "choices", dict)()
     parameters.kinds.update({key: typing.Literal[tuple(values)] for key, values in choices.items()})
     return parameters
+
+
+def _with_those_of_base(parameters: Parameters, target: type) -> Parameters:
+    """Add what the base class takes where ``**arguments`` go on to it: then no other names are valid."""
+    base = next((one for one in target.__mro__[1:] if "__init__" in vars(one)), object)
+    if base is object or "lstm_readout" not in target.__module__:
+        return parameters
+    signature = inspect.signature(base)
+    taken = _parameters(parameters.target, signature, getattr(inspect.unwrap(base.__init__), "__globals__", {}))
+    return Parameters(parameters.target, taken.kinds | parameters.kinds, taken.others)
 
 
 def _parameters(name: str, signature: inspect.Signature, names: dict[str, Any]) -> Parameters:

@@ -37,7 +37,8 @@ def top_key_faults(
         defined: the keys of the files that may define some.
     """
     missing, switches = _missing(loader, config_name, config), _switches(loader, config_name, config)
-    return [*_unknown(loader, config, overrides, defined), *missing, *switches, *_without_target(config)]
+    groups = {**_defaults_of(loader, config_name), **config.hydra.runtime.choices}
+    return [*_unknown(loader, config, overrides, defined), *missing, *switches, *_without_target(config, groups)]
 
 
 def _unknown(
@@ -102,10 +103,12 @@ def _switches(loader: ConfigLoaderImpl, config_name: str, config: DictConfig) ->
             yield f"{key}: wanted true or false, got {value}."
 
 
-def _without_target(config: DictConfig) -> Iterator[str]:
+def _without_target(config: DictConfig, groups: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each node that would be built but does not say from what."""
     values = plain_values(config, resolve=False)
-    for group, choice in config.hydra.runtime.choices.items():
+    if isinstance(values.get("settings"), Mapping):
+        yield "settings: it has no keys of its own. Write settings=auto or settings=fixed."
+    for group, choice in groups.items():
         node = values.get(group)
         if group in _BUILT and choice is not None and node is not None and not _has_target(node):
             yield f"{group}: it has no _target_, so nothing is built from it. Choose a file: {group}=NAME."
