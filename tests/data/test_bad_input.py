@@ -183,6 +183,16 @@ CASES: dict[str, Case] = {
         "data: '{folder}/below' has files of several splits (test, train). Name the folder in data.path, or its files "
         "in data.files.",
     ),
+    "a number for a file": Case(
+        {},
+        "data.files.train=5",
+        "data.files: wanted a path, a pattern or a list of these, got 5. For example: a.csv.",
+    ),
+    "several parallel files": Case(
+        {"a.de": "a\n", "b.de": "b\n", "a.en": "c\n"},
+        "task=translate data.path={folder} data.files.train={source:[a.de,b.de],target:a.en}",
+        "data.files: parallel text has one file for each column, got 2. Join them first: cat.",
+    ),
     "a list with a file that is not there": Case(
         {"a.csv": ROWS},
         "data.path={folder} data.files.train=[a.csv,b.csv]",

@@ -151,10 +151,20 @@ def _below(root: Path, files: Mapping[str, Any]) -> dict[str, list[Any]]:
         if split not in SPLITS:
             raise UserError(f"data.files: there is no split '{split}'. {did_you_mean(split, SPLITS)}")
         if isinstance(source, Mapping):
-            below[split] = [{name: root / Path(path).expanduser() for name, path in source.items() if path}]
+            below[split] = [{name: _one(path, root) for name, path in source.items() if path}]
         elif source is not None:
             below[split] = listed(source, root)
     return below
+
+
+def _one(source: Any, root: Path) -> Path:
+    """Return one of several parallel files."""
+    found = listed(source, root)
+    if len(found) != 1:
+        raise UserError(
+            f"data.files: parallel text has one file for each column, got {len(found)}. Join them first: cat."
+        )
+    return found[0]
 
 
 def _reader_of(path: Path, given: Format, plain: _Reader) -> _Reader:

@@ -73,6 +73,8 @@ def listed(source: Any, root: Path) -> list[Path]:
     """
     if isinstance(source, (list, tuple)):
         return [path for one in source for path in listed(one, root)]
+    if not isinstance(source, (str, Path)):
+        raise UserError(f"data.files: wanted a path, a pattern or a list of these, got {source}. For example: a.csv.")
     if "://" in str(source):
         raise UserError(f"data: '{source}' is not on this machine. Download it first, for example: curl -LO {source}")
     path = root / Path(source).expanduser()
