@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -31,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import torch
 
-from lstm_readout_hostile_files import CHECKPOINTS, OVERRIDES, good_checkpoint, replace, split
+files: Any = import_module("lstm_readout_hostile_files")  # what the tests try as well
 
 SMALL = ["data.max_rows=60", "model.hidden_size=4", "model.embedding_size=4", "debug=limited", "doctor=off"]
 OF_A_CHECKPOINT = {
@@ -63,7 +64,7 @@ class Outcome(NamedTuple):
 
 def checkpoints(commands: list[str]) -> Iterator[Try]:
     """Yield every hostile checkpoint with every command that takes one."""
-    for name, (change, _) in CHECKPOINTS.items():
+    for name, (change, _) in files.CHECKPOINTS.items():
         for command in commands:
             arguments = [word.format("stranger.ckpt") for word in OF_A_CHECKPOINT[command]]
             yield Try(f"checkpoint: {name}", command, arguments, lambda change=change: write_checkpoint(change))
@@ -77,7 +78,7 @@ def checkpoints(commands: list[str]) -> Iterator[Try]:
 
 def write_checkpoint(change: Callable[[Any], Any] = lambda content: None, keep: float = 1.0) -> Path:
     """Write a checkpoint with a change, or only the beginning of it."""
-    content = copy.deepcopy(good_checkpoint())
+    content = copy.deepcopy(files.good_checkpoint())
     change(content)
     path = Path("stranger.ckpt")
     torch.save(content, path)
@@ -110,7 +111,7 @@ def write_pickle() -> None:
 
 def run_folders() -> Iterator[Try]:
     """Yield run folders whose overrides, links or files ask for more than a run may."""
-    for line in OVERRIDES:
+    for line in files.OVERRIDES:
         yield folder(f"run folder: {line[:60]}", json.dumps([line]))
     texts = ["a: 1", "!!python/object/apply:os.system ['touch RAN']", "[" * 100_000, "- {a: 1}", "\x00", "[1]"]
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"b{i}: &b{i} [*a,*a,*a]\n" for i in range(9))
@@ -121,7 +122,7 @@ def run_folders() -> Iterator[Try]:
             f"run folder: {name} is a link", "[]", lambda name=name: Path("run", name).symlink_to("/etc/hosts")
         )
     yield folder("run folder: a pipe", "[]", lambda: os.mkfifo("run/train.log"))
-    for name, (change, _) in list(CHECKPOINTS.items())[::4]:
+    for name, (change, _) in list(files.CHECKPOINTS.items())[::4]:
         yield folder(
             f"run folder: last.ckpt: {name}",
             json.dumps(SMALL),
@@ -143,7 +144,7 @@ def folder(name: str, overrides: str, change: Callable[[], Any] = lambda: None) 
 
 def tokenizers() -> Iterator[Try]:
     """Yield tokenizer.json files."""
-    text = good_checkpoint()["hyper_parameters"]["vocabulary"]["tokenizers"]["text"]["json"]
+    text = files.good_checkpoint()["hyper_parameters"]["vocabulary"]["tokenizers"]["text"]["json"]
     words = {"type": "WordLevel", "unk_token": "<unk>"}
     changes: dict[str, Any] = {
         "nested": "[" * 100_000,
@@ -155,10 +156,10 @@ def tokenizers() -> Iterator[Try]:
         "9 million": {"model": words | {"vocab": {"<unk>": 0, "</s>": 1, "a": 20_000_000}}},
         "empty": {"model": words | {"vocab": {}}},
         "negative": {"model": words | {"vocab": {"<unk>": -1}}},
-        "endless": {"pre_tokenizer": split("(a+)+$")},
-        "endless twice": {"pre_tokenizer": split("((x|y)*)*z")},
-        "no pattern": {"pre_tokenizer": split("(")},
-        "multiplied": {"normalizer": replace(4)},
+        "endless": {"pre_tokenizer": files.split("(a+)+$")},
+        "endless twice": {"pre_tokenizer": files.split("((x|y)*)*z")},
+        "no pattern": {"pre_tokenizer": files.split("(")},
+        "multiplied": {"normalizer": files.replace(4)},
         "unknown part": {"normalizer": {"type": "Evil"}},
         "unknown model": {"model": {"type": "Evil"}},
         "charsmap": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
@@ -240,7 +241,7 @@ def _run(one: Try, place: str) -> None:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     except BaseException:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()

@@ -38,9 +38,9 @@ def saved(path, task, model, vocabulary):
 def test_labels_and_generated_texts_are_printed_without_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = TextTokenizer.train([f"{BELL}a{NEXT[0]} " * 3], kind="char", byte_fallback=False)
-    vocabulary, sizes = Vocabulary({"text": words}, [RED, NEXT]), {"vocab_size": len(words), "hidden_size": 4}
-    saved("c.ckpt", "classify", Classifier(**sizes, num_classes=2), vocabulary)
-    saved("g.ckpt", "generate", LanguageModel(**sizes), vocabulary)
+    vocabulary, size = Vocabulary({"text": words}, [RED, NEXT]), len(words)
+    saved("c.ckpt", "classify", Classifier(vocab_size=size, hidden_size=4, num_classes=2), vocabulary)
+    saved("g.ckpt", "generate", LanguageModel(vocab_size=size, hidden_size=4), vocabulary)
     predict.main(["checkpoint=c.ckpt", "text=a"])
     printed = capsys.readouterr().out
     assert printable(printed) == printed
