@@ -91,6 +91,10 @@ CHECKPOINTS = {  # name -> (how a good checkpoint becomes this one, a part of wh
     "labels that are text": (change("vocabulary", "labels", "ab"), "labels: wanted list"),
     "labels that are numbers": (change("vocabulary", "labels", [0, 1]), "labels: wanted different texts"),
     "labels twice": (change("vocabulary", "labels", ["a", "a"]), "labels: wanted different texts"),
+    "a label with half a character": (
+        change("vocabulary", "labels", ["a", "\ud800"]),
+        "labels: wanted different texts",
+    ),
     "no labels": (change("vocabulary", "labels", []), "num_classes is 2, there are 0 labels"),
     "a label too many": (change("vocabulary", "labels", ["a", "b", "c"]), "there are 3 labels"),
     "no tokenizer": (change("vocabulary", "tokenizers", {}), "it has no text tokenizer"),

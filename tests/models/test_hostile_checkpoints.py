@@ -131,6 +131,15 @@ def test_the_data_that_a_file_names_is_checked_before_it_is_read(content, tmp_pa
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_the_settings_that_a_file_names_are_checked_before_they_are_used(content, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content["hyper_parameters"]["config"]["task"] = {"label_smoothing": "x"}
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main([f"checkpoint={saved(content, tmp_path / 'a.ckpt')}"])
+    assert stop.value.code == 2
+    assert "a setting of its run cannot be used: task." in capsys.readouterr().err
+
+
 def test_a_task_that_no_configuration_has_is_one_line(content, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     content["hyper_parameters"]["task"] = "tag"

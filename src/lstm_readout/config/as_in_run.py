@@ -9,8 +9,10 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from lstm_readout.config.check import check_values
 from lstm_readout.config.data_of_run import only_changes, with_changes
 from lstm_readout.config.values import flatten, leaves
+from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.training.trainer import can_compute_in
 
@@ -34,7 +36,7 @@ def as_in_run(
         The configuration, and the checkpoint, whose data has the changes that the command line makes to it.
 
     Raises:
-        UserError: such a change is not valid.
+        UserError: such a change, or a setting that the checkpoint holds, is not valid.
     """
     if only_changes(config.get("data")):
         checkpoint = _with_data(checkpoint, config["data"])
@@ -47,6 +49,10 @@ def as_in_run(
     given = {override.lstrip("+~").partition("=")[0] for override in overrides}
     task = _merged(config["task"], run["task"], "task", given)
     trainer = _merged(config["trainer"], _of_trainer(config, run["trainer"]), "trainer", given)
+    try:
+        check_values({"task": task, "trainer": trainer}, "")
+    except UserError as error:
+        raise UserError(f"checkpoint: a setting of its run cannot be used: {str(error).splitlines()[0]}") from error
     if config["split"] in _LIMITS:
         _tell_limit(_LIMITS[config["split"]], trainer, config["trainer"])
     return {**config, "task": task, "trainer": trainer}, checkpoint

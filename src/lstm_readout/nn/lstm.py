@@ -152,6 +152,8 @@ class LSTM(Unscripted):
                 f"chrono_init={chrono_init} draws the forget gate's bias, and forget_bias={forget_bias} adds to it. "
                 "Set forget_bias=0, or chrono_init=0."
             )
+        if num_layers > 1000:  # building them would take all memory, or forever
+            raise UserError(f"num_layers: wanted 1000 or fewer, got {num_layers}.")
         if proj_size and cell != "lstm":
             raise UserError(f"proj_size={proj_size}: only cell=lstm has a projection; cell is '{cell}'.")
         if dropout and num_layers == 1:

@@ -35,7 +35,7 @@ class Vocabulary(NamedTuple):
         """
         values = check_kinds(values, {"tokenizers": (dict,), "labels": (list,)}, "the vocabulary")
         tokenizers, labels = {}, values["labels"]
-        if not all(type(label) is str for label in labels) or len(set(labels)) < len(labels):
+        if not all(type(one) is str and _is_unicode(one) for one in labels) or len(set(labels)) < len(labels):
             raise UserError(f"the labels: wanted different texts, got {shown(labels)}, not all of which are.")
         for role, given in values["tokenizers"].items():
             try:
@@ -43,6 +43,10 @@ class Vocabulary(NamedTuple):
             except UserError as error:
                 raise UserError(f"{role}: {error}") from error
         return cls(tokenizers, list(labels))
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)  # no half of a pair
 
 
 def unknown_rate(column: Ragged) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
@@ -47,6 +48,9 @@ class Trainer(lightning.Trainer):
             raise UserError(
                 f"trainer.precision={precision}: this processor has no bfloat16 LSTM. Set trainer.precision=32-true."
             )
+        devices, most = options.get("devices"), max(64, 4 * (os.cpu_count() or 1))
+        if device == "cpu" and type(devices) is int and devices > most:  # each is a process
+            raise UserError(f"trainer.devices: wanted {most} or fewer on this machine, got {devices}.")
         options["profiler"] = options.get("profiler") or _Unprofiled()
         options["callbacks"] = [*_listed(options.get("callbacks")), FreedMemory()]
         options["plugins"] = [*_listed(options.get("plugins")), WholeFiles()]
