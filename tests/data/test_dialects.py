@@ -198,6 +198,8 @@ def test_a_table_that_is_written_comes_back(
     delimiter, kind = separated
     header = ("text", "label", 'a "third"')
     assume(header not in rows)
+    # Where each line of a cell is a row of tabs as well, it is read as such
+    assume(delimiter != "\t" or not any("\t" in cell and "\n" in cell for row in rows for cell in row))
     assume(end == "\r\n" or not any("\r" in cell for row in rows for cell in row))  # csv.writer does not quote it
     sink = io.StringIO(newline="")
     csv.writer(sink, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows([header, *rows])
