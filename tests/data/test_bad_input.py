@@ -718,3 +718,9 @@ def test_a_stream_tells_the_same(case: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         rows_of(find_files(tmp_path / name))
     assert_told(caught.value, STREAMED.get(case) or CASES[case].message, tmp_path)
+
+
+def test_a_column_of_no_role_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        train(["+data.columns.lable=x", "data.max_rows=50"])
+    assert "data.columns.lable: there is no such column. Did you mean 'label'?" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from lstm_readout.data.row_hashes import split_hash
 from lstm_readout.data.samplers import POOL, START, Position, ranks
 from lstm_readout.data.streaming import StreamedCorpus
 from lstm_readout.data.windows import checked_stream
-from lstm_readout.errors import UserError
+from lstm_readout.errors import UserError, did_you_mean
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
 
 
@@ -109,6 +109,8 @@ class TextDataModule(LightningDataModule):
         super().__init__()
         for key, value in {"max_labels": max_labels, "shuffle_buffer": shuffle_buffer, "fit_rows": fit_rows}.items():
             check_positive(f"data.{key}", value)
+        for role in {*(columns or {})} - {*roles, "text", "label", "source", "target"}:  # the latter: of any task
+            raise UserError(f"data.columns.{role}: there is no such column. {did_you_mean(role, roles)}")
         fitted_here = vocabulary is None or seen
         self.corpus = Corpus(
             roles=dict(roles),
