@@ -45,6 +45,7 @@ def begin(config: dict[str, Any]) -> TrainingRun:
     keep_freed_memory()
     quiet_lightning()
     logging.captureWarnings(True)  # the run's log gets the warnings as well
+    logging.raiseExceptions = False  # on a full disk the run says so once, not each line of its log
     seed_everything(config["seed"], workers=True, verbose=False)
     folder = Path(HydraConfig.get().runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 log = logging.getLogger(__name__)
@@ -13,7 +14,8 @@ def close_log_files() -> None:
     for handler in list(root.handlers):
         if isinstance(handler, logging.FileHandler):
             root.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # the disk is full
+                handler.close()
 
 
 def write_to_log(text: str, error: BaseException, *, traceback: bool) -> None:
