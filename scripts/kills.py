@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Trainer
 
 from lstm_readout.commands.train import main as train
 
@@ -151,6 +152,26 @@ def training_seconds(arguments: Sequence[str], log: Path, folder: Path) -> float
     return max(found.values(), default=0.0)
 
 
+def cost_of_checkpoints(task: str) -> tuple[float, float]:
+    """Return the seconds of a training run with the default settings, and how many of them went into checkpoints."""
+    spent = dict.fromkeys(("fit", "save_checkpoint"), 0.0)
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def measure(*arguments: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return call(*arguments, **options)
+            finally:
+                spent[name] += time.perf_counter() - began
+
+        return measure
+
+    for name in spent:
+        setattr(Trainer, name, timed(name, getattr(Trainer, name)))
+    train([f"task={task}", "baselines=off", "doctor=off", "trainer.max_epochs=2", f"hydra.run.dir=cost/{task}"])
+    return spent["fit"], spent["save_checkpoint"]
+
+
 def main() -> None:
     """Try what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -158,6 +179,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(CONFIGURATIONS), help="names, with commas")
     parser.add_argument("--twice", action="store_true", help="kill the resumed run as well")
     parser.add_argument("--move", action="store_true", help="rename the run folder before resuming")
+    parser.add_argument("--cost", metavar="TASK", help="only measure what checkpoints cost in a run of this task")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", default=None, help="for the runs; by default one that is thrown away")
     options = parser.parse_args()
@@ -166,6 +188,10 @@ def main() -> None:
     folder = Path(options.folder or tempfile.mkdtemp(prefix="lstm-readout-kills-"))
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
+    if options.cost:
+        seconds, saving = cost_of_checkpoints(options.cost)
+        print(f"{saving:.2f} of {seconds:.1f} s, {saving / seconds:.2%}, went into checkpoints")
+        return
     _write_rows(Path("rows.csv"))
     names, chance, total = options.only.split(","), random.Random(options.seed), [0, 0]
     if "init_from" in names and not Path("language_model").exists():
