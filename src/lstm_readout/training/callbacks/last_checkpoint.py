@@ -30,7 +30,7 @@ def between_steps(trainer: Trainer, batch_idx: int) -> bool:
 
 
 class LastCheckpoint(Checkpoint):
-    """Save ``last.ckpt`` before the first step, after every epoch, and after some minutes within one.
+    """Save ``last.ckpt`` after the first step, after every epoch, and after some minutes within one.
 
     Args:
         folder: where it goes, beside ``previous.ckpt``.
@@ -78,7 +78,7 @@ class LastCheckpoint(Checkpoint):
         late = time.monotonic() - self._saved_at >= self.every_seconds
         if trainer.world_size > 1:  # their clocks differ
             late = trainer.strategy.broadcast(late)
-        return late or bool(every and step and step % every == 0)
+        return step > 0 and (late or bool(every and step % every == 0))  # what fails at once leaves no checkpoint
 
 
 def _is_exhausted(callback: EarlyStopping) -> bool:
