@@ -19,7 +19,6 @@ from lstm_readout.commands.conclude import conclude
 from lstm_readout.commands.hints import command_line
 from lstm_readout.config.build import build_data, build_task
 from lstm_readout.config.build_trainer import bare_trainer, build_trainer
-from lstm_readout.config.full_disk import told_where_full
 from lstm_readout.config.hydra_main import hydra_main
 from lstm_readout.config.resumable import check_resumable
 from lstm_readout.config.run_folder import of_run
@@ -84,7 +83,6 @@ def _fit(run: TrainingRun, trainer: Trainer, task: Task, data: TextDataModule) -
     return time.perf_counter() - began
 
 
-@told_where_full
 def train_or_find_lr(config: dict[str, Any]) -> float | None:
     """Do what the configuration asks for."""
     return find_lr(config) if config.get("find_lr") else train(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import traceback
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lstm_readout.errors import UserError
 
 _CHECK_VALUES = ("lightning.", "torch.optim.", "torchmetrics.")  # what these raise themselves is about a setting
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -31,6 +34,10 @@ def told_as(setting: str, trainer: Trainer | None = None) -> Iterator[None]:
         error.began = trainer is not None and trainer.global_step > 0
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            refusal = UserError(f"could not write: {error}. The checkpoints are whole: make room, then resume the run.")
+            refusal.began = trainer is not None and trainer.global_step > 0
+            raise refusal from error
         if isinstance(error, MisconfigurationException) or _raised_in(error).startswith(_CHECK_VALUES):
             refusal = UserError(f"{setting}: {on_one_line(error)}")
             refusal.began = trainer is not None and trainer.global_step > 0
