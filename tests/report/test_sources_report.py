@@ -35,7 +35,7 @@ def test_a_table_is_described(name: str, content: str, line: str, tmp_path: Path
     (tmp_path / name).write_text(content, encoding="utf-8")
     told = list(sentences(module(tmp_path / name).report["sources"]))
     assert line in told[0]
-    assert told[1].startswith("validation: held out of train of 2")
+    assert told[1].startswith("validation: held out of the 2")
     assert told[1].endswith("drawn at random by label")
 
 

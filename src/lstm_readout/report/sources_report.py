@@ -22,8 +22,8 @@ def sentences(sources: Mapping[str, Any]) -> Iterator[str]:
         more = ", ..." * (len(unread) > _MOST_FILES)
         yield f"not read, because no split has this name: {', '.join(unread[:_MOST_FILES])}{more}"
     for split, held in sources.get("held_out", {}).items():
-        of = f" of {held['of']:,} rows" if held["of"] is not None else ""
-        yield f"{split}: held out of train{of}, {_HELD_OUT[held['how']]}"
+        of = f"the {held['of']:,} rows of train" if held["of"] is not None else "train"
+        yield f"{split}: held out of {of}, {_HELD_OUT[held['how']]}"
     merged = sources.get("labels", {})
     for written, one in list(merged.items())[:_MOST_LABELS]:
         yield f"label {written!a} counts as {one['label']!r} ({one['rows']:,} rows)"
