@@ -380,3 +380,8 @@ def test_an_input_of_the_wrong_width_or_type_is_refused():
         lstm(packed([torch.zeros(2, I + 1, dtype=torch.float64)]))
     with pytest.raises((RuntimeError, ValueError), match="type"):
         lstm(packed([torch.zeros(2, I)]))
+
+
+def test_a_million_layers_are_refused_before_they_are_built():
+    with pytest.raises(UserError, match=r"num_layers: wanted 1000 or fewer, got 1000000"):
+        LSTM(1, 1, num_layers=10**6)

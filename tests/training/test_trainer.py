@@ -240,3 +240,8 @@ def test_every_trainer_watches_the_memory_beside_what_it_is_given(given):
     kinds = [type(callback) for callback in quiet(callbacks=given).callbacks]
     assert kinds.count(FreedMemory) == 1
     assert kinds.count(Timer) == (given is not None)
+
+
+def test_far_more_processes_than_cores_are_refused_before_they_start():
+    with pytest.raises(UserError, match=r"trainer\.devices: wanted \d+ or fewer on this machine, got 100000"):
+        trainer.Trainer(accelerator="cpu", devices=100_000)
