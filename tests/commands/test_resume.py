@@ -151,8 +151,8 @@ def test_a_run_without_a_checkpoint_has_one_way_out(ended, capsys):
 
 def test_a_folder_in_which_another_process_trains_is_refused(ended, capsys):
     hold = "import fcntl, sys; file = open('run/.lock', 'r+b'); fcntl.lockf(file, fcntl.LOCK_EX); print(1); input()"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-uc", hold], **pipes) as other:
+    with subprocess.Popen([sys.executable, "-uc", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
         other.stdout.readline()
         before = content("run")
         assert "is still training in 'run'" in refusal(["resume=run"], capsys)
