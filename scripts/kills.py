@@ -154,7 +154,7 @@ def training_seconds(arguments: Sequence[str], log: Path, folder: Path) -> float
 
 def cost_of_checkpoints(task: str) -> tuple[float, float]:
     """Return the seconds of a training run with the default settings, and how many of them went into checkpoints."""
-    spent = dict.fromkeys(("fit", "save_checkpoint"), 0.0)
+    spent: dict[str, float] = {"fit": 0.0, "save_checkpoint": 0.0}
 
     def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def measure(*arguments: Any, **options: Any) -> Any:
@@ -174,7 +174,7 @@ def cost_of_checkpoints(task: str) -> tuple[float, float]:
 
 def main() -> None:
     """Try what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=25, help="for each configuration")
     parser.add_argument("--only", default=",".join(CONFIGURATIONS), help="names, with commas")
     parser.add_argument("--twice", action="store_true", help="kill the resumed run as well")
