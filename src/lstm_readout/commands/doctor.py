@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich import get_console
@@ -17,6 +16,7 @@ from lstm_readout.doctor.tasks import examine_task
 from lstm_readout.errors import UserError
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.report.json_writer import write_json
+from lstm_readout.report.output_file import checked_output
 from lstm_readout.training.trainer import quiet_lightning
 
 
@@ -28,6 +28,7 @@ def doctor(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None
         checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     quiet_lightning()
+    output = None if config["output"] is None else checked_output(config["output"], overwrite=config["overwrite"])
     task, data = build(config, checkpoint)
     report = examine_task(task, data.columns, untrained=config["checkpoint"] is None)
     if report is None:
@@ -36,8 +37,8 @@ def doctor(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None
             f"{type(task.model).__name__}. From Python: lstm_readout.doctor.check(module, token_ids, lengths)."
         )
     _print_report(report)
-    if config["output"] is not None:
-        write_json(Path(config["output"]), report.as_dict())
+    if output is not None:
+        write_json(output, report.as_dict())
     if report.failed:
         sys.exit(1)
 

@@ -32,6 +32,7 @@ from lstm_readout.report.card import card_of
 from lstm_readout.report.console import print_table
 from lstm_readout.report.data_report import print_report
 from lstm_readout.report.json_writer import write_json
+from lstm_readout.report.output_file import checked_output
 from lstm_readout.tasks.base import Task
 from lstm_readout.tasks.classify import ClassifyTask
 from lstm_readout.tasks.generate import GenerateTask
@@ -49,12 +50,12 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
         checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
     quiet_lightning()
-    effort = effort_of(config)
+    effort, output = effort_of(config), _checked_output(config)
     checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
     overrides = list(HydraConfig.get().overrides.task)
     config, checkpoint = as_in_run(config, checkpoint, overrides)
     task, data = load(config, checkpoint)
-    split, int8, paths, output = (config[key] for key in ("split", "int8", "ensemble", "output"))
+    split, int8, paths = (config[key] for key in ("split", "int8", "ensemble"))
     if split not in data.columns:
         raise UserError(f"split: there is no '{split}' here. Valid: {', '.join(data.columns)}.")
     if paths and int8:
@@ -78,9 +79,18 @@ def evaluate(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> No
     metrics = measure(trainer, task, data, (split,), effort=effort)
     print_table(metrics)
     if output is not None:
-        write_json(Path(output), metrics)
+        write_json(output, metrics)
         card = card_of(task, data, trainer, metrics, config=measured, overrides=overrides)
-        write_json(Path(output).with_suffix(".card.json"), card)
+        write_json(output.with_suffix(".card.json"), card)
+
+
+def _checked_output(config: dict[str, Any]) -> Path | None:
+    """Return where the metrics go; the card beside them must be free as well."""
+    if config["output"] is None:
+        return None
+    output = checked_output(config["output"], overwrite=config["overwrite"])
+    checked_output(output.with_suffix(".card.json"), overwrite=config["overwrite"])
+    return output
 
 
 def _tell_differences(task: Task, data: TextDataModule, trainer: Trainer, split: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ from lstm_readout.config.build import build
 from lstm_readout.config.hydra_main import hydra_main, refuse
 from lstm_readout.errors import UserError, did_you_mean, printable
 from lstm_readout.models.checkpoint import Checkpoint
+from lstm_readout.report.json_writer import as_json
+from lstm_readout.report.output_file import checked_output, write_file
 
 if TYPE_CHECKING:
     from lstm_readout.explain.explanation import Explanation
@@ -76,11 +78,18 @@ def _checked_output(config: dict[str, Any]) -> Path | None:
     folder = Path(str(config["output"])).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output: '{folder}' is a file; name a folder.")
-    taken = [name for name in _FORMATS[form] if (folder / name).exists()]
-    if taken:
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        reason = "No permission" if above.is_dir() else "Not a directory"
+        raise UserError(f"output: cannot write to '{folder}': {reason}. Name another folder: output=...")
+    taken = [name for name in _FORMATS[form] if os.path.lexists(folder / name)]
+    if taken and not config["overwrite"]:
         raise UserError(
-            f"output: '{folder}' already holds {', '.join(taken)}. Name another folder, or remove it first."
+            f"output: '{folder}' already holds {', '.join(taken)}. Name another folder, remove it first, or set "
+            "overwrite=true."
         )
+    for name in taken:
+        checked_output(folder / name, overwrite=True)
     return folder
 
 
@@ -96,7 +105,7 @@ def _contents(explanation: Explanation, form: str, folder: Path) -> dict[str, st
         contents["explain.html"] = page_of(explanation)
     if form == "json":
         values = explanation.values() | {"files": [str(folder / name) for name in _FORMATS[form]]}
-        contents["explain.json"] = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        contents["explain.json"] = as_json(values, indent=2) + "\n"
     return contents
 
 
@@ -112,16 +121,15 @@ def _one_thread() -> Iterator[None]:
 
 
 def _write_files(folder: Path, contents: dict[str, str | bytes]) -> None:
-    """Write all files; never overwrite one."""
+    """Write all files, each of them whole."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            with (folder / name).open("xb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UserError(
             f"output: cannot write to '{folder}': {error.strerror}. Name another folder: output=..."
         ) from error
+    for name, content in contents.items():
+        write_file(folder / name, content)
 
 
 def format_first(arguments: list[str]) -> list[str]:

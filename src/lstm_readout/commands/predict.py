@@ -1,16 +1,17 @@
 """``lstm-readout predict``: a checkpoint and texts go in; continuations, translations or labels come out.
 
-The texts are ``text="..."``, the rows or lines of ``input=FILE``, or the lines of standard input.
+The texts are ``text="..."``, a column of the table ``input=FILE``, or the lines of a text file or of standard input.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lstm_readout.commands.prediction_table import TextTable, writer_of
 from lstm_readout.config.arguments import with_task_of_checkpoint
 from lstm_readout.config.build import instantiate
 from lstm_readout.config.device import usable_device
@@ -21,6 +22,8 @@ from lstm_readout.inference import TextGenerator, Translator
 from lstm_readout.inference.pipeline import Pipeline
 from lstm_readout.inference.translate import as_values, search_of
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
+from lstm_readout.report.json_writer import as_json
+from lstm_readout.report.output_file import checked_output, write_file
 
 
 def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> None:
@@ -30,11 +33,11 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
         config: the configuration.
         checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
-    output = None if config["output"] is None else Path(config["output"])
-    if output is not None and output.exists():
-        raise UserError(f"output: '{output}' already exists. Name another file, or remove it first.")
+    output = None if config["output"] is None else checked_output(config["output"], overwrite=config["overwrite"])
+    write = None if output is None else writer_of(output)
     checkpoint = read_checkpoint(config["checkpoint"] if checkpoint is None else checkpoint)
-    device, texts = usable_device(config["device"]), _texts(config, checkpoint)
+    device, table = usable_device(config["device"]), _read(config, checkpoint)
+    texts = table.texts
     _check_of_one_text(config, texts)
     options = {"int8": True} if config["int8"] else {}  # a pipeline of another project may not take it
     load = instantiate(config["pipeline"])
@@ -43,18 +46,20 @@ def predict(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> Non
         _tell_departures(model, checkpoint)
     if isinstance(model, Translator) and config.get("attention_map") is not None:
         _draw(model, texts[0], config)
-    lines = model.lines(texts)
+    results, lines = model.results, model.lines
     if isinstance(model, Translator) and config.get("target") is not None:
-        lines = _scores(model, texts, config["target"])
+        results = partial(_scores, model, target=config["target"])
+        lines = partial(_lines_of, results)
     if output is not None:
-        _write(output, lines)
-    elif isinstance(model, TextGenerator) and len(texts) == 1 and not model.tokenizer.reverse:
+        content = write(table.with_results(list(results(texts)))) if write else "".join(f"{x}\n" for x in lines(texts))
+        write_file(output, content)
+    elif isinstance(model, TextGenerator) and config["text"] is not None and not model.tokenizer.reverse:
         print(printable(texts[0]), end="", flush=True)
         for piece in model.stream(texts[0]):
             print(printable(piece), end="", flush=True)
         print()
     else:
-        for line in lines:
+        for line in lines(texts):
             print(printable(line))
 
 
@@ -65,23 +70,14 @@ def _tell_departures(model: Translator, checkpoint: Checkpoint) -> None:
             print(f"{key}={getattr(model, key)}: the run decoded with {value}", file=sys.stderr)
 
 
-def _texts(config: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
+def _read(config: dict[str, Any], checkpoint: Checkpoint) -> TextTable:
     if config["text"] is not None and config["input"] is not None:
         raise UserError("text and input: both are given; leave one out.")
     if config["text"] is not None:
-        return [str(config["text"])]
-    if config["input"] is not None:
-        return _inputs(config, checkpoint).texts
-    try:
-        if sys.stdin.isatty():
-            print("one text per line; Ctrl-D to finish", file=sys.stderr)
-        content = sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"input: not UTF-8 (byte {error.start}). Convert it first.") from error
-    lines = content.removesuffix("\n").split("\n") if content else []
-    if not lines:
-        raise UserError("no text: give text='...', input=FILE, or lines on standard input.")
-    return [line.removesuffix("\r") for line in lines]
+        return TextTable.of_lines([str(config["text"])])
+    if config["input"] in (None, "-"):
+        return TextTable.of_lines(_standard_input())
+    return TextTable.of(_inputs(config, checkpoint))
 
 
 def _inputs(config: dict[str, Any], checkpoint: Checkpoint) -> Inputs:
@@ -91,6 +87,18 @@ def _inputs(config: dict[str, Any], checkpoint: Checkpoint) -> Inputs:
     column = config["data"]["columns"].get(role)
     column = of_run.get(role) if column is None else column
     return read_inputs(Path(config["input"]).expanduser(), role, column, Format.of(config["data"]["format"]))
+
+
+def _standard_input() -> list[str]:
+    if sys.stdin.isatty():
+        print("one text per line; Ctrl-D to finish", file=sys.stderr)
+    try:
+        content = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"input: not UTF-8 (byte {error.start}). Convert it first.") from error
+    if not content:
+        raise UserError("no text: give text='...', input=FILE, or lines on standard input.")
+    return [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
 
 
 def _check_of_one_text(config: dict[str, Any], texts: list[str]) -> None:
@@ -103,16 +111,16 @@ def _check_of_one_text(config: dict[str, Any], texts: list[str]) -> None:
     picture = Path(config["attention_map"])
     if picture.suffix != ".png":
         raise UserError(f"attention_map: wanted the name of a PNG file, got '{picture}'. Call it {picture.stem}.png.")
-    if picture.exists():
-        raise UserError(f"attention_map: '{picture}' already exists. Name another file, or remove it first.")
-    if not picture.parent.is_dir():
-        raise UserError(f"attention_map: no such folder: '{picture.parent}'.")
+    checked_output(picture, key="attention_map")
 
 
-def _scores(model: Translator, texts: list[str], target: Any) -> Iterator[str]:
-    """Yield the log probability of the given translation, as one JSON object."""
-    for translation in model.score(texts, [str(target)]):
-        yield json.dumps(as_values(translation), ensure_ascii=False)
+def _scores(model: Translator, texts: list[str], *, target: Any) -> Iterator[dict[str, Any]]:
+    """Yield the log probability of the given translation."""
+    yield from map(as_values, model.score(texts, [str(target)]))
+
+
+def _lines_of(results: Callable[[list[str]], Iterable[dict[str, Any]]], texts: list[str]) -> Iterator[str]:
+    yield from map(as_json, results(texts))
 
 
 def _draw(model: Translator, text: str, config: dict[str, Any]) -> None:
@@ -127,15 +135,6 @@ def _draw(model: Translator, text: str, config: dict[str, Any]) -> None:
         [drawable(visible(token)) for token in side] for side in (attention.source, attention.target)
     )
     plot_attention(attention.weights, source, translation, Path(config["attention_map"]))
-
-
-def _write(output: Path, lines: Iterable[str]) -> None:
-    """Write all lines, or nothing."""
-    if not output.parent.is_dir():
-        raise UserError(f"output: no such folder: '{output.parent}'.")
-    partial = output.with_name(output.name + ".partial")
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    partial.replace(output)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from typing_extensions import Self
 
 from lstm_readout.errors import UserError
 from lstm_readout.inference.decoding.ensemble import mean_log_probabilities
-from lstm_readout.inference.pipeline import Pipeline, check_texts, listed, packed_batches
+from lstm_readout.inference.pipeline import Pipeline, listed, packed_batches
+from lstm_readout.inference.texts import as_texts
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.classify import Classifier
 from lstm_readout.tokenizer import Vocabulary
@@ -85,7 +86,7 @@ class DocumentClassifier(Pipeline[Classifier]):
     @torch.inference_mode()
     def log_probabilities(self, texts: Sequence[str]) -> Tensor:
         """Return the logarithm of each label's probability, in the order of the vocabulary's labels: (texts, C)."""
-        check_texts(texts)
+        texts = as_texts(texts)
         others = zip(self.others, self._orders, strict=True)
         return mean_log_probabilities(
             [self._logits(texts), *(other._logits(texts)[:, order] for other, order in others)]
@@ -93,9 +94,13 @@ class DocumentClassifier(Pipeline[Classifier]):
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield one JSON object per text."""
+        for result in self.results(texts):
+            yield json.dumps(result, ensure_ascii=False)
+
+    def results(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the label and the probabilities of each text."""
         for label, probabilities in self(texts):
-            rounded = {name: round(value, 6) for name, value in probabilities.items()}
-            yield json.dumps({"label": label, "probabilities": rounded}, ensure_ascii=False)
+            yield {"label": label, "probabilities": {name: round(value, 6) for name, value in probabilities.items()}}
 
     def _logits(self, texts: Sequence[str]) -> Tensor:
         logits = torch.zeros(len(texts), len(self.vocabulary.labels), device=self.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +19,8 @@ from lstm_readout.inference.decoding import (
     sample_texts,
     stepper_of,
 )
-from lstm_readout.inference.pipeline import Pipeline, check_texts, encoded_batches
+from lstm_readout.inference.pipeline import Pipeline, encoded_batches
+from lstm_readout.inference.texts import as_texts
 from lstm_readout.models.checkpoint import Checkpoint
 from lstm_readout.models.generate import LanguageModel
 from lstm_readout.tokenizer import TextTokenizer, Vocabulary
@@ -107,7 +109,7 @@ class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel | LanguageModelEn
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Continue each text; the results are the continuations alone."""
-        check_texts(texts)
+        texts = as_texts(texts)
         tokenizer, results = self.tokenizer, {}
         for rows, column in encoded_batches(tokenizer, texts):
             prefixes = [column.row(row)[:-1].tolist() for row in rows]  # without <eos>
@@ -136,9 +138,15 @@ class TextGenerator(Pipeline[LanguageModel | Int8LanguageModel | LanguageModelEn
             yielded = tokenizer.decode(before)
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
-        """Yield each text with its continuation."""
+        """Yield each text with its continuation on one line: a line break in either is written as ``\\n``."""
+        texts = as_texts(texts)
         for text, continuation in zip(texts, self(texts), strict=True):
-            yield continuation + text if self.tokenizer.reverse else text + continuation
+            whole = continuation + text if self.tokenizer.reverse else text + continuation
+            yield whole.replace("\r", "\\r").replace("\n", "\\n")
+
+    def results(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the continuation of each text, as it is."""
+        yield from ({"continuation": continuation} for continuation in self(texts))
 
     @property
     def tokenizer(self) -> TextTokenizer:

@@ -102,18 +102,16 @@ class Pipeline(Generic[Model]):
         """Yield one line of output per text, as the command line prints it."""
         raise NotImplementedError
 
+    def results(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the result of each text as plain values, column -> value, for a table; by default its line."""
+        yield from ({"output": line} for line in self.lines(texts))
+
 
 def listed(paths: Sequence[str | Path]) -> Sequence[str | Path]:
     """Return the checkpoints of an ensemble; raise ``UserError`` for one path in place of a list."""
     if isinstance(paths, str | Path):
         raise UserError(f"ensemble: wanted a list of checkpoints, got '{paths}'. Set ensemble=[{paths}].")
     return paths
-
-
-def check_texts(texts: Sequence[str]) -> None:
-    """Raise ``UserError`` for one string in place of a list of strings."""
-    if isinstance(texts, str):
-        raise UserError("wanted a list of strings, got one string. Put it in brackets: model([text]).")
 
 
 def packed_batches(

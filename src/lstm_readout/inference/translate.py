@@ -23,7 +23,8 @@ from lstm_readout.inference.decoding import (
     translate,
     translations,
 )
-from lstm_readout.inference.pipeline import Pipeline, check_texts, packed_batches
+from lstm_readout.inference.pipeline import Pipeline, packed_batches
+from lstm_readout.inference.texts import as_texts
 from lstm_readout.models.attentive_decoder import AttentiveDecoder
 from lstm_readout.models.checkpoint import Checkpoint, read_checkpoint
 from lstm_readout.models.translate import Seq2Seq
@@ -127,7 +128,7 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
 
     def __call__(self, texts: Sequence[str], max_length: int | None = None) -> list[str]:
         """Translate each text, up to ``max_length`` tokens; None: twice those of the source plus 20."""
-        check_texts(texts)
+        texts = as_texts(texts)
         tokenizers, results = self.vocabulary.tokenizers, {}
         for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
             beam = (self.beam_size, self.length_penalty)
@@ -138,7 +139,7 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
 
     def best(self, texts: Sequence[str], number: int, max_length: int | None = None) -> list[list[Translation]]:
         """Return up to ``number`` translations of each text, the best first; ``number`` is at most ``beam_size``."""
-        check_texts(texts)
+        texts = as_texts(texts)
         tokenizers, results = self.vocabulary.tokenizers, {}
         for rows, source_ids in packed_batches(tokenizers["source"], texts, self.device):
             beam = (self.beam_size, max_length, self.length_penalty)
@@ -158,8 +159,7 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
         Raises:
             UserError: for lists of different length, or int8, which is for single steps only.
         """
-        check_texts(texts)
-        check_texts(targets)
+        texts, targets = as_texts(texts), as_texts(targets)
         if len(texts) != len(targets):
             raise UserError(f"target: wanted one for each of {len(texts)} texts, got {len(targets)}.")
         if isinstance(self.translator.decoder, Int8LanguageModel):
@@ -209,12 +209,19 @@ class Translator(Pipeline[Seq2Seq | Ensemble]):
 
     def lines(self, texts: Sequence[str]) -> Iterator[str]:
         """Yield one translation per text; with ``n_best`` one JSON object per text, with that many translations."""
+        for result in self.results(texts):
+            if self.n_best is None:
+                yield result["translation"].replace("\r", " ").replace("\n", " ")
+            else:
+                yield json.dumps(result, ensure_ascii=False)
+
+    def results(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the translation of each text; with ``n_best`` that many, with their scores."""
         if self.n_best is None:
-            for translation in self(texts):
-                yield translation.replace("\n", " ")
+            yield from ({"translation": translation} for translation in self(texts))
         else:
             for translations in self.best(texts, self.n_best):
-                yield json.dumps({"translations": [as_values(one) for one in translations]}, ensure_ascii=False)
+                yield {"translations": [as_values(one) for one in translations]}
 
 
 def search_of(checkpoint: Checkpoint) -> dict[str, Any]:

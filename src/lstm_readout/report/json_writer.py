@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lstm_readout.report.output_file import write_file
+
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write one object; an interrupted call leaves no partial file under that name."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(as_json(values, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_file(path, as_json(values, indent=2) + "\n")
 
 
 def as_json(values: Any, indent: int | None = None) -> str:
