@@ -78,8 +78,8 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], folde
     figure, axes = plt.subplots(figsize=(size + 1, size), layout="constrained")
     axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Greys", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)  # "$" is a character here
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
     if len(labels) <= 20:
         for (i, j), count in np.ndenumerate(counts):
             dark = count > 0.5 * counts[i].sum()
