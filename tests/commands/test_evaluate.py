@@ -67,7 +67,7 @@ def scores(file: str, stage: str = "test") -> dict:
 
 
 def scores_again(*arguments: str, stage: str = "test") -> dict:
-    evaluate([BEST, "output=again.json", *arguments])
+    evaluate([BEST, "output=again.json", "overwrite=true", *arguments])
     return scores("again.json", stage)
 
 
