@@ -141,9 +141,7 @@ def test_files_are_never_written_over(capsys):
     Path("told").mkdir()
     Path("told/explain.png").write_bytes(b"mine")
     told = refused(["output=told"], capsys)
-    assert (
-        "output: 'told' already holds explain.png. Name another folder, remove it first, or set overwrite=true." in told
-    )
+    assert "already holds explain.png. Name another folder, remove it first, or set overwrite=true." in told
     assert Path("told/explain.png").read_bytes() == b"mine"
 
 
