@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+_LONGEST_NAME = 40  # characters of a label in a picture
 _FIRST_STEPS = 11  # of the learning-rate finder: their loss sets the top of the plot
 
 plt.switch_backend("agg")  # files only: a run on a machine without a screen must not fail
@@ -78,8 +79,9 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], folde
     figure, axes = plt.subplots(figsize=(size + 1, size), layout="constrained")
     axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Greys", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(labels)), labels, rotation=90, parse_math=False)  # "$" is a character here
-    axes.set_yticks(range(len(labels)), labels, parse_math=False)
+    names = [" ".join(label.split())[:_LONGEST_NAME] for label in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=90, parse_math=False)  # "$" is a character here
+    axes.set_yticks(range(len(labels)), names, parse_math=False)
     if len(labels) <= 20:
         for (i, j), count in np.ndenumerate(counts):
             dark = count > 0.5 * counts[i].sum()

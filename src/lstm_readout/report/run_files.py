@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from lstm_readout.report.json_writer import write_json
 from lstm_readout.report.plots import plot_confusion, plot_learning_curve, plot_lr_finder
 from lstm_readout.tasks.base import Task
 from lstm_readout.training.callbacks.lr_finder import LossCurve
+
+log = logging.getLogger(__name__)
 
 
 def write_evidence(
@@ -37,8 +41,16 @@ def write_evidence(
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "card.json", card)
     if task.confusion is not None:
-        plot_confusion(task.confusion.tolist(), task.vocabulary.labels, folder)
-    plot_learning_curve(folder, task.monitor)
+        _draw("confusion.png", partial(plot_confusion, task.confusion.tolist(), task.vocabulary.labels, folder))
+    _draw("learning_curve.png", partial(plot_learning_curve, folder, task.monitor))
+
+
+def _draw(name: str, plot: Callable[[], None]) -> None:
+    """Draw a picture; one that cannot be drawn never costs the run."""
+    try:
+        plot()
+    except Exception as error:
+        log.warning("%s was not drawn: %s", name, " ".join(str(error).split()))
 
 
 def write_loss_curve(curve: LossCurve, folder: Path) -> Path:
