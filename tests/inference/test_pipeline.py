@@ -37,6 +37,7 @@ TEXTS = [
 ]
 EVERY = {"classify": DocumentClassifier, "translate": Translator, "generate": TextGenerator}
 WORD, BPE = TextTokenizer.train(CORPUS), TextTokenizer.train(CORPUS, kind="bpe", vocab_size=300)
+CONFIG = {"seed": 1, "data": {"name": "x", "format": None}}
 SIZES: dict[str, Any] = {"embedding_size": 4, "hidden_size": 6}
 
 
@@ -67,7 +68,7 @@ def content_of(task: str, model: nn.Module, vocabulary: Vocabulary) -> dict[str,
         "pytorch-lightning_version": "2.5.0",
         "state_dict": {**weights, "measures.val.mean_value": torch.zeros(())},
         "optimizer_states": [{"state": {}, "param_groups": [{"lr": 0.1, "params": [0]}]}],
-        "hyper_parameters": hyper_parameters(task, model.arguments, vocabulary, {"seed": 1, "data": {"name": "x"}}),
+        "hyper_parameters": hyper_parameters(task, model.arguments, vocabulary, CONFIG),
     }
 
 
@@ -285,7 +286,7 @@ def test_sampling_out_of_range_is_refused_when_loading(saved):
 def test_a_checkpoint_gives_back_what_was_written(saved):
     path, model, vocabulary = saved["translate"]
     task, arguments, weights, read, config, file = read_checkpoint(path)
-    assert (task, arguments, config) == ("translate", model.arguments, {"seed": 1, "data": {"name": "x"}})
+    assert (task, arguments, config) == ("translate", model.arguments, CONFIG)
     assert file == str(path)
     assert weights.keys() == model.state_dict().keys()  # the metric's state stays out
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in weights.items())

@@ -7,6 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 from torch.testing import assert_close
 
 from lstm_readout.models import Classifier
+from lstm_readout.nn.readout import READOUTS
 
 V, C, E, H = 12, 3, 4, 5
 RAW = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -57,3 +58,12 @@ def test_its_arguments_build_it_again():
     again.load_state_dict(model.state_dict())
     documents = pack_sequence(ROWS, enforce_sorted=False)
     assert torch.equal(again.eval()(documents), model.eval()(documents))
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_it_is_built_without_memory_in_the_same_shapes(readout, bidirectional):
+    arguments = {"vocab_size": 9, "num_classes": 2, "readout": readout, "bidirectional": bidirectional}
+    with torch.device("meta"):
+        shapes = {name: weight.shape for name, weight in Classifier(**arguments).state_dict().items()}
+    assert shapes == {name: weight.shape for name, weight in Classifier(**arguments).state_dict().items()}
