@@ -161,10 +161,10 @@ def parts_of(node: Any) -> Iterator[dict[str, Any]]:
 def _repeats_repeats(regex: str) -> bool:
     r"""Return whether a group that can repeat without end holds something that can: ``(a+)+``, ``(a|ab)*``.
 
-    Such a pattern takes exponential time on some texts, unless each round starts with a sign of its own: ``('\w+)*``.
+    Such a pattern takes exponential time on some texts, unless each round starts with a sign: ``([.,]\d+)*``.
     """
     regex = re.sub(r"\\(.)", lambda found: "x" if found[1].isalnum() else ",", regex, flags=re.DOTALL)
-    regex = re.sub(r"\[\^?\]?(?:\[:\^?\w+:\]|[^\]])*\]", "x", regex)
+    regex = re.sub(r"\[\^?\]?(?:\[:\^?\w+:\]|[^\]])*\]", _sign_or_letter, regex)
     endless = r"(?:[*+]|\{\d*,\})"
     while True:
         inner = re.search(r"\((?:\?(?:<?[=!:>]|[a-z-]*:))?([^()]*)\)", regex)
@@ -176,3 +176,8 @@ def _repeats_repeats(regex: str) -> bool:
         if repeats and varies and not begins:
             return True
         regex = regex[: inner.start()] + ("x+" if varies else "x") + regex[inner.end() :]
+
+
+def _sign_or_letter(characters: re.Match[str]) -> str:
+    """Return ``,`` for a class of signs such as ``[.,]``, ``x`` for any other."""
+    return "," if re.fullmatch(r"\[-?[^\w\s\[\]^-]+-?\]", characters[0]) else "x"
