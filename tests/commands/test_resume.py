@@ -231,7 +231,16 @@ def test_a_second_signal_ends_the_run_at_once(number, ended, capsys):
     assert last("part")["global_step"] == 1  # that of the start
 
 
+@pytest.fixture
+def _heard():
+    """Hear SIGHUP, even if the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+@pytest.mark.usefixtures("_heard")
 def test_a_signal_in_the_last_validation_is_honoured(number, ended, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*RUN, "trainer.max_epochs=1", send(number, in_validation="true"), "hydra.run.dir=part"])

@@ -168,8 +168,9 @@ def test_what_is_no_language_model_is_refused(tmp_path):
         move(tmp_path / "nowhere", {})
     with pytest.raises(UserError, match=r"init_from: no such file: '.*checkpoints/best\.ckpt'"):
         move(tmp_path, {})
-    arguments = {"vocab_size": 4, "num_classes": 2}
-    saved = hyper_parameters("classify", arguments, Vocabulary({}, []), {})
+    words = TextTokenizer.train(["a"])
+    arguments = {"vocab_size": len(words), "num_classes": 2}
+    saved = hyper_parameters("classify", arguments, Vocabulary({"text": words}, ["bad", "good"]), {})
     torch.save({"state_dict": Classifier(**arguments).state_dict(), "hyper_parameters": saved}, tmp_path / "c.ckpt")
     with pytest.raises(UserError, match=r"init_from: '.*c\.ckpt' was trained for task=classify, not for generate"):
         move(tmp_path / "c.ckpt", {})

@@ -99,6 +99,7 @@ def test_evaluate_measures_classifiers_together(runs, tmp_path):
     weak = tmp_path / "weak.ckpt"
     content = torch.load(folder / "checkpoints/best.ckpt")
     content["state_dict"] |= {name: torch.zeros_like(w) for name, w in content["state_dict"].items() if "head" in name}
+    del content["weights_sha256"]  # as a file of an earlier version
     torch.save(content, weak)
     evaluate([checkpoint(folder), f"ensemble=[{weak}]", f"output={tmp_path}/unsure.json"])
     unsure = json.loads((tmp_path / "unsure.json").read_text())
@@ -120,7 +121,8 @@ def test_predict_answers_a_text_a_file_and_standard_input(runs, tmp_path, capsys
     (tmp_path / "in.csv").write_text(f"more;review\n1;{text}\n2;the food was not good\n", encoding="utf-8")
     column = "data.columns.text=review"
     predict([checkpoint(runs("classify")), f"input={tmp_path}/in.csv", column, f"output={tmp_path}/table.jsonl"])
-    assert (tmp_path / "table.jsonl").read_text().splitlines() == [lines[0], lines[2]]
+    table = [json.loads(line) for line in (tmp_path / "table.jsonl").read_text().splitlines()]
+    assert [(row["more"], row["label"]) for row in table] == [("1", "positive"), ("2", "negative")]
     command = [sys.executable, "-m", "lstm_readout.commands.cli", "predict", checkpoint(runs("classify"))]
     piped = subprocess.run(command, input=f"{text}\n", capture_output=True, text=True, check=True)
     assert json.loads(piped.stdout) == answer
