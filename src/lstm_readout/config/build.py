@@ -54,7 +54,7 @@ def build(config: dict[str, Any], checkpoint: Checkpoint | None = None) -> tuple
         config: the configuration.
         checkpoint: the content of ``config["checkpoint"]``, if already read.
     """
-    if config.get("checkpoint") is not None:
+    if not isinstance(config.get("checkpoint"), dict | None):  # a training run has a group of that name
         return load(config, checkpoint)
     seed_everything(config["seed"], workers=True, verbose=False)
     data = build_data(config)
