@@ -220,3 +220,24 @@ def test_a_plateau_needs_something_to_wait_for(arguments, message, capsys):
         main([*SMALL, *PLATEAU, *arguments])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_own_folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["callbacks=early_stopping", "callbacks.early_stopping.monitor=val/nope"],
+            "EarlyStopping: it waits for monitor",
+        ),
+        (
+            ["callbacks.best.monitor=val/los"],
+            "monitor=val/los, which validation does not measure. Did you mean 'val/loss'?",
+        ),
+    ],
+)
+def test_a_callback_needs_something_to_wait_for(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*SMALL, *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

@@ -258,6 +258,18 @@ class Task(LightningModule):
                         f"measure. {did_you_mean(self.monitor, metrics)}"
                     )
                 schedule.step(metrics[self.monitor])
+            self._refuse_monitors(metrics)
+
+    def _refuse_monitors(self, metrics: Mapping[str, float]) -> None:
+        """Refuse what a callback waits for in vain: Lightning's early stopping may be told not to mind."""
+        known = {*metrics, *self.trainer.callback_metrics}
+        for callback in (*self.trainer.checkpoint_callbacks, *self.trainer.early_stopping_callbacks):
+            monitor = str(getattr(callback, "monitor", None))
+            if monitor.startswith("val/") and monitor not in known:
+                raise UserError(
+                    f"{type(callback).__name__}: it waits for monitor={monitor}, which validation does not measure. "
+                    f"{did_you_mean(monitor, metrics)}"
+                )
 
     def _validates(self) -> bool:
         data = data_of(self.trainer)
