@@ -42,7 +42,6 @@ def check(tmp_path):
         (["train", "-m", "experiment=referred,typo"], "Could not find 'optimiser'."),
         (["train", "+callbacks.patience=3"], "callbacks.patience: it has no _target_"),
         (["train", "+vectors.path=x"], "vectors: it has no _target_, so nothing is built from it."),
-        (["train", "~task._target_"], "task: it has no _target_, so nothing is built from it."),
         (["train", "~optimizer"], "optimizer: it cannot be left out. Choose one: optimizer=adamw, optimizer=sgd."),
         (["train", "optimizer=null"], "'optimizer=null' names no file. To leave the group out, write ~optimizer."),
         (["predict", "checkpoint=x", "+seed=3"], "Could not find 'seed'."),

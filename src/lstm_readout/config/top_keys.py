@@ -21,7 +21,7 @@ from lstm_readout.errors import did_you_mean
 RECIPES = ("experiment", "debug", "doctor")  # groups whose files change other parts of the configuration
 _OPTIONAL = (*RECIPES, "callbacks", "logger", "scheduler", "settings", "vectors")  # runs do without
 _OF_PARTS = ("callbacks", "logger")  # their values are built, by name
-_BUILT = ("data", "model", "optimizer", "pipeline", "scheduler", "task", "tokenizer", "trainer", "vectors")
+_BUILT = ("data", "model", "optimizer", "pipeline", "scheduler", "tokenizer", "trainer", "vectors")
 
 
 def top_key_faults(
