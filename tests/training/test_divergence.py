@@ -183,7 +183,7 @@ def all_finite(folder: Path) -> set[str]:
     ],
 )
 def test_a_diverged_run_ends_with_an_error_and_leaves_no_nan(overrides, capsys):
-    line = refused(capsys, *overrides, "optimizer.lr=1e38", "trainer.log_every_n_steps=1")
+    line = refused(capsys, *overrides, "optimizer.lr=1e37", "trainer.log_every_n_steps=1")
     assert "the training diverged at step" in line
     assert "optimizer.lr" in line
     assert all_finite(Path("run/checkpoints")) <= {"last.ckpt"}, "that of the first step, if it was sound"
