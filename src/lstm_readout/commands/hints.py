@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
+from lstm_readout.config.words import key_of
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.tasks.base import Task
 
@@ -80,16 +81,12 @@ def _comparison(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the overrides of a comparison of this configuration with and without its language model."""
     overrides = HydraConfig.get().overrides.task
     yield "variants=transfer"
-    yield from (line for line in overrides if _key(line).partition(".")[0] in _OF_COMPARE)
-    yield from (line for line in overrides if _key(line).startswith("init_"))
-    given = {_key(line) for line in overrides}
+    yield from (line for line in overrides if key_of(line).partition(".")[0] in _OF_COMPARE)
+    yield from (line for line in overrides if key_of(line).startswith("init_"))
+    given = {key_of(line) for line in overrides}
     defaults = {f"model.{name}": config["model"][name] for name in ("embedding_size", "hidden_size")}
     defaults["trainer.max_epochs"] = config["trainer"]["max_epochs"]
     yield from (f"{key}={value}" for key, value in defaults.items() if key not in given)  # compare has other defaults
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def _example_text(data: TextDataModule) -> str:

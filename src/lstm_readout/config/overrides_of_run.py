@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
-from lstm_readout.config.words import readable
+from lstm_readout.config.words import key_of, readable
 from lstm_readout.errors import UserError
 
 _MOST_BYTES, _MOST_DEPTH = 1 << 20, 40
@@ -56,11 +56,11 @@ def with_overrides_of_run(folder: Path, recorded: Sequence[str], given: Sequence
     Raises:
         UserError: a recorded override that is not replaced asks for what a run folder may not ask for.
     """
-    now = {_key(word): word for word in given if "=" in word or word.startswith("~")}
-    kept = [line for line in recorded if _key(line) not in now and not line.startswith("resume=")]
+    now = {key_of(word): word for word in given if "=" in word or word.startswith("~")}
+    kept = [line for line in recorded if key_of(line) not in now and not line.startswith("resume=")]
     check_overrides_of_run(kept, folder, given)
-    added = {_key(line) for line in recorded if line.startswith("+")}
-    return [*kept, *(_as_added(word) if _key(word) in added else word for word in given if _stays(word, added))]
+    added = {key_of(line) for line in recorded if line.startswith("+")}
+    return [*kept, *(_as_added(word) if key_of(word) in added else word for word in given if _stays(word, added))]
 
 
 def check_overrides_of_run(recorded: Sequence[str], folder: Path, given: Sequence[str] = ()) -> None:
@@ -150,16 +150,12 @@ def _folders(given: Sequence[str]) -> Iterator[str]:
         yield from (one.strip(" '\"").removeprefix("file://") for one in found.split(",") if "pkg:" not in one)
 
 
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
-
-
 def _as_added(word: str) -> str:
     return word if word.startswith("+") else f"+{word}"
 
 
 def _stays(word: str, added: set[str]) -> bool:
-    return not (word.startswith("~") and _key(word) in added)
+    return not (word.startswith("~") and key_of(word) in added)
 
 
 def _shortened(line: str) -> str:

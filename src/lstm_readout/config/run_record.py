@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from lstm_readout.config.settings import is_open
 from lstm_readout.config.values import leaves, plain_values
+from lstm_readout.config.words import key_of
 from lstm_readout.data.module import TextDataModule
 from lstm_readout.data.row_hashes import described_rows
 from lstm_readout.errors import UserError
@@ -115,7 +116,7 @@ def differences(values: Mapping[str, Any], record: Record, given: Sequence[str])
     """
     new = {key: value for key, value in values.items() if not is_open(key, value)}
     keys = [*new, *(key for key in record.config if key not in new)]
-    shared, named = new.keys() & record.config.keys(), [_key(word) for word in given]
+    shared, named = new.keys() & record.config.keys(), [key_of(word).partition("@")[0] for word in given]
     compared = (key for key in keys if key in shared or any(_is_below(key, one) for one in named))
     found = (Difference(key, new.get(key), record.config.get(key)) for key in compared)
     return [one for one in found if one.value not in (one.had, _OF_THE_RUN)]
@@ -131,7 +132,7 @@ def refuse_another_run(found: Sequence[Difference], given: Sequence[str]) -> Non
     refused = [one for one in found if one.key not in _MAY_CHANGE and _kept(one.key)]
     if not refused:
         return
-    words = {one: word for one in refused for word in given if _is_below(one.key, _key(word))}
+    words = {one: word for one in refused for word in given if _is_below(one.key, key_of(word).partition("@")[0])}
     first = next((one for one in refused if one in words), refused[0])  # task=... changes the model as well
     asked = ", ".join(dict.fromkeys(words.values())) or str(first).partition(",")[0]
     raise UserError(
@@ -184,10 +185,6 @@ def _kept(key: str) -> str | None:
 
 def _is_below(key: str, node: str) -> bool:
     return f"{key}.".startswith(f"{node}.")
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def _shown(value: Any) -> str:

@@ -57,6 +57,11 @@ def is_given(words: list[str], key: str) -> bool:
     return any(name.lstrip("+") == key and value is not None for name, value in map(_split, words))
 
 
+def key_of(word: str) -> str:
+    """Return the key that a word adds, sets or deletes."""
+    return word.lstrip("+~").partition("=")[0]
+
+
 def at_home(path: str) -> str:
     """Return a path with the home folder in place of a ``~`` at its start."""
     try:

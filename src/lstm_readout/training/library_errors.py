@@ -13,7 +13,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lstm_readout.errors import UserError
 
 _CHECK_VALUES = ("lightning.", "torch.optim.", "torchmetrics.")  # what these raise themselves is about a setting
-
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -30,19 +29,24 @@ def told_as(setting: str, trainer: Trainer | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except UserError as error:
-        error.began = trainer is not None and trainer.global_step > 0
-        raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-            refusal = UserError(f"could not write: {error}. The checkpoints are whole: make room, then resume the run.")
-            refusal.began = trainer is not None and trainer.global_step > 0
-            raise refusal from error
-        if isinstance(error, MisconfigurationException) or _raised_in(error).startswith(_CHECK_VALUES):
-            refusal = UserError(f"{setting}: {on_one_line(error)}")
-            refusal.began = trainer is not None and trainer.global_step > 0
-            raise refusal from error
-        raise
+        refusal = _refusal(error, setting)
+        if refusal is None:
+            raise
+        refusal.began = trainer is not None and trainer.global_step > 0
+        if refusal is error:
+            raise
+        raise refusal from error
+
+
+def _refusal(error: Exception, setting: str) -> UserError | None:
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return UserError(f"could not write: {error}. The checkpoints are whole: make room, then resume the run.")
+    if isinstance(error, MisconfigurationException) or _raised_in(error).startswith(_CHECK_VALUES):
+        return UserError(f"{setting}: {on_one_line(error)}")
+    return None
 
 
 def on_one_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from lstm_readout.data.sources.json_files import read_objects, stream_objects
 from lstm_readout.data.sources.layouts import SPLITS, classes_of, is_saved, listed
 from lstm_readout.data.sources.open_file import FORMATS
 from lstm_readout.data.sources.parquet_files import read_parquet, stream_parquet
-from lstm_readout.data.sources.part import Part
+from lstm_readout.data.sources.part import Part, Rows
 from lstm_readout.data.sources.row_stream import RowStream
 from lstm_readout.data.sources.text_files import (
     read_document,
@@ -85,19 +85,14 @@ def read_files(
     Raises:
         UserError: a file is missing, empty, not text of its encoding, broken, or parallel files differ in length.
     """
-    splits = {}
-    for split, sources in _below(root, files).items():
-        splits[split] = []
-        for source in sources:
-            if isinstance(source, Mapping):
-                part = read_parallel(source, given or Format())
-            else:
-                reader = _reader_of(source, given or Format(), _DOCUMENT if whole else _LINES)
-                part = reader.read(source, given or Format())
-            if not len(part.rows):
-                raise _no_rows(source)
-            splits[split].append(part)
-    return splits
+    given, plain = given or Format(), _DOCUMENT if whole else _LINES
+
+    def read(source: Any) -> Part[Dataset]:
+        if isinstance(source, Mapping):
+            return read_parallel(source, given)
+        return _reader_of(source, given, plain).read(source, given)
+
+    return _parts(files, root, read)
 
 
 def stream_files(
@@ -119,14 +114,23 @@ def stream_files(
             "data.whole=true: the whole file would be one row, which a stream cannot hold. "
             "Set data.whole=false (one row per line), or data.streaming=false."
         )
+    given = given or Format()
+
+    def stream(source: Any) -> Part[RowStream]:
+        if isinstance(source, Mapping):
+            return stream_parallel(source, given)
+        return _reader_of(source, given, _LINES).stream(source, given)
+
+    return _parts(files, root, stream)
+
+
+def _parts(files: Mapping[str, Any], root: Path, read: Callable[[Any], Part[Rows]]) -> dict[str, list[Part[Rows]]]:
+    """Read each file of each split; refuse one without rows."""
     splits = {}
     for split, sources in _below(root, files).items():
         splits[split] = []
         for source in sources:
-            if isinstance(source, Mapping):
-                part = stream_parallel(source, given or Format())
-            else:
-                part = _reader_of(source, given or Format(), _LINES).stream(source, given or Format())
+            part = read(source)
             if next(iter(part.rows), None) is None:
                 raise _no_rows(source)
             splits[split].append(part)
